@@ -1,0 +1,241 @@
+"""NASSearch: what a person asks for, and what is told in return."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from bananas_core.api.base import Model, StatusModel, immutable
+from bananas_core.api.recipe import Recipe
+from bananas_core.api.template import PodPlacement, TrialTemplate
+from bananas_core.api.trial import TableSpec, Time
+from bananas_core.names import MAX_SEARCH_NAME
+from bananas_core.spaces import Space
+
+ClaimName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
+Evaluator = Literal["train", "table"]
+
+SEARCH_RULES = (
+    (
+        f"size(self.metadata.name) <= {MAX_SEARCH_NAME}",
+        f"metadata.name must have at most {MAX_SEARCH_NAME} characters: the names of trials, Jobs and pods are made from it",
+    ),
+    (
+        "!self.metadata.name.contains('.')",
+        "metadata.name must not contain a dot: the names of Jobs and pods are made from it",
+    ),
+)
+"""CEL rules of the whole object, where metadata.name can be seen."""
+
+
+class Strategy(Model):
+    """How the next architectures are chosen."""
+
+    name: Literal["bananas", "random"] = Field(
+        "bananas",
+        description="bananas (Bayesian optimisation with an ensemble of neural predictors, arXiv 1910.11858) or random.",
+    )
+    initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the predictor chooses.")
+    ensemble_size: int = Field(5, ge=2, le=100, description="Networks in the ensemble.")
+    encoding: Literal["path", "truncatedPath", "adjacency"] = Field(
+        "path", description="What the predictor sees: path, truncatedPath (the most frequent paths) or adjacency."
+    )
+    acquisition: Literal["its", "ucb", "ei", "pi", "ts", "mean"] = Field(
+        "its",
+        description="How candidates are compared: its (independent Thompson sampling), ucb (upper confidence bound), ei "
+        "(expected improvement), pi (probability of improvement), ts (Thompson sampling) or mean.",
+    )
+    candidates: int = Field(1000, ge=10, le=100_000, description="Candidates that are scored for a proposal.")
+    mutation_rate: float = Field(
+        1.0, gt=0, le=10, description="Mean number of changes that make a candidate of a parent."
+    )
+
+
+class Budget(Model):
+    """When a search ends."""
+
+    trials: int = Field(
+        150, ge=1, le=100_000, description="Trials that are admitted, whatever their outcome. Never exceeded."
+    )
+
+
+class TrialSpec(Model):
+    """What a trial is: the recipe of its training, the template of its pod and how failures are treated."""
+
+    recipe: Recipe = Field(
+        Recipe(),
+        description="How a candidate is trained; for evaluator train.",
+        json_schema_extra=immutable("spec.trial.recipe", "accuracies of different recipes cannot be compared"),
+    )
+    template: TrialTemplate = Field(TrialTemplate(), description="The pod of a trial: an allow-list of pod fields.")
+    retries: int = Field(
+        2, ge=0, le=100, description="Further attempts after an error that may pass. Preemption is no error."
+    )
+    deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=31_536_000,
+        description="Seconds after which a running attempt is ended. Waiting for a GPU does not count.",
+    )
+    max_failed_trials: int = Field(
+        10, ge=0, le=100_000, description="Failed trials that a search bears; one more ends it."
+    )
+
+
+class ClaimReference(Model):
+    """A claim of the search's namespace."""
+
+    claim: ClaimName = Field(description="Name of a PersistentVolumeClaim in the search's namespace.")
+
+
+class NASSearchSpec(Model):
+    """A neural architecture search."""
+
+    kubernetes_validations: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "self.evaluator == 'table' ? self.space != 'darts' : true",
+            "evaluator table needs a space with a benchmark table: set space to nasbench101 or nasbench201, or evaluator to train",
+        ),
+        (
+            "self.evaluator == 'train' ? self.space == 'darts' : true",
+            "evaluator train supports space darts; for nasbench101 and nasbench201 set evaluator to table",
+        ),
+        (
+            "self.evaluator == 'train' ? !has(self.table) : true",
+            "table is for evaluator table; remove it, or set evaluator to table",
+        ),
+        (
+            "has(self.table) && has(self.table.file) ? has(self.data) : true",
+            "table.file is a file on the data volume: set data.claim",
+        ),
+        (
+            "has(self.trial.recipe.file) ? has(self.data) : true",
+            "trial.recipe.file is a file on the data volume: set data.claim",
+        ),
+        (
+            "self.strategy.name == 'bananas' ? self.strategy.initialTrials <= self.budget.trials : true",
+            "strategy.initialTrials must not exceed budget.trials, else the predictor never chooses",
+        ),
+        ("has(self.table) == has(oldSelf.table)", "table cannot be added or removed. Make a new NASSearch instead"),
+    )
+
+    space: Space = Field(
+        description="Search space: darts, nasbench101 or nasbench201.",
+        json_schema_extra=immutable("spec.space", "architectures of another space cannot be compared"),
+    )
+    evaluator: Evaluator = Field(
+        "train",
+        description="How an architecture gets its accuracy: train (a Job trains it) or table (a Job looks it up in a benchmark "
+        "table).",
+        json_schema_extra=immutable("spec.evaluator", "trained and tabulated accuracies cannot be compared"),
+    )
+    table: TableSpec | None = Field(
+        None,
+        description="The benchmark table, for evaluator table. Unset: the toy table that comes with the trial image.",
+        json_schema_extra=immutable("spec.table", "accuracies of different tables cannot be compared"),
+    )
+    strategy: Strategy = Field(
+        Strategy(),
+        description="How the next architectures are chosen.",
+        json_schema_extra=immutable("spec.strategy", "the proposals must follow from one strategy"),
+    )
+    parallelism: int = Field(
+        1, ge=0, le=10_000, description="Trials in flight at once. Fewer than now: the surplus finishes. 0: none."
+    )
+    budget: Budget = Field(Budget(), description="When the search ends.")
+    seed: int = Field(
+        0,
+        ge=0,
+        le=4_294_967_295,
+        description="Seed of every random choice: same seed and same order of results, same proposals.",
+        json_schema_extra=immutable("spec.seed", "the proposals must follow from one seed"),
+    )
+    trial: TrialSpec = Field(TrialSpec(), description="What a trial is.")
+    data: ClaimReference | None = Field(None, description="Volume with the data or table, mounted read-only.")
+    checkpoints: ClaimReference | None = Field(
+        None,
+        description="Volume where trials keep checkpoints, so that an interrupted one goes on. Unset: an attempt starts anew.",
+    )
+    predictor: PodPlacement = Field(PodPlacement(), description="The pod that chooses the architectures.")
+
+
+# --- status ---
+
+
+class Condition(StatusModel):
+    """metav1.Condition."""
+
+    type: str = Field(max_length=316, description="Ready, Progressing, Complete, Failed or Stalled.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    observed_generation: int = Field(0, ge=0, description="Generation of the spec that this was found for.")
+    last_transition_time: Time = Field(description="When status changed last.")
+    reason: str = Field(max_length=1024, description="Why, as one word.")
+    message: str = Field("", max_length=4096, description="Why, for a person, and what to do.")
+
+
+class TrialCounts(StatusModel):
+    """Trials by phase."""
+
+    pending: int = Field(0, ge=0, description="Proposed, not yet admitted.")
+    queued: int = Field(0, ge=0, description="Admitted, no pod running yet.")
+    running: int = Field(0, ge=0, description="Being trained.")
+    succeeded: int = Field(0, ge=0, description="With a result.")
+    failed: int = Field(0, ge=0, description="Failed for good.")
+    cancelled: int = Field(0, ge=0, description="Not admitted; no part of the budget.")
+
+
+class BestTrial(StatusModel):
+    """The best result so far."""
+
+    trial: str = Field(max_length=253, description="Name of the NASTrial.")
+    validation_accuracy: float = Field(ge=0, le=1, description="Its validation accuracy, from 0 to 1.")
+    architecture: str = Field(max_length=1024, description="Its architecture on one line.")
+
+
+class PredictorStatus(StatusModel):
+    """What the predictor says of itself; it alone writes this part, as field manager bananas-predictor."""
+
+    results_seen: int = Field(0, ge=0, description="Results that the last fit saw.")
+    fit_seconds: float | None = Field(None, ge=0, description="Seconds that the last fit took.")
+    forecasts: int = Field(0, ge=0, description="Results that were forecast before they came true.")
+    rank_correlation: float | None = Field(
+        None, ge=-1, le=1, description="Spearman correlation of the forecasts with what came true, from -1 to 1."
+    )
+    mean_absolute_error: float | None = Field(
+        None, ge=0, le=1, description="Mean absolute error of the forecasts, as a fraction of 1."
+    )
+    message: str = Field("", max_length=1024, description="What holds the predictor up, if anything does.")
+    exhausted: bool = Field(False, description="Whether no architecture is left that was not proposed.")
+
+
+class GpuSeconds(StatusModel):
+    """GPU time; a GPU is counted from the start of the container to its end."""
+
+    used: float = Field(0, ge=0, description="GPU seconds of all ended attempts.")
+    wasted: float = Field(0, ge=0, description="GPU seconds of attempts that gave no result.")
+
+
+class NASSearchStatus(StatusModel):
+    """What became of a search. Its size does not grow with the number of trials."""
+
+    phase: Literal["Pending", "Running", "Stalled", "Complete", "Failed"] | None = Field(
+        None, description="Pending, Running, Stalled, Complete or Failed; a summary of the conditions."
+    )
+    observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that this status is for.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
+        (),
+        description="Ready, Progressing, Complete, Failed, Stalled.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    trials: TrialCounts = Field(TrialCounts(), description="Trials by phase.")
+    in_flight: int = Field(0, ge=0, description="Trials admitted and not ended.")
+    selector: str | None = Field(
+        None, max_length=1024, description="Selects the pods of the trials; for the scale subresource."
+    )
+    best: BestTrial | None = Field(None, description="The best result so far.")
+    predictor: PredictorStatus | None = Field(None, description="What the predictor says of itself.")
+    gpu_seconds: GpuSeconds = Field(GpuSeconds(), description="GPU time.")
+    start_time: Time | None = Field(None, description="When the first trial was admitted.")
+    completion_time: Time | None = Field(None, description="When the search was complete or given up.")
+    estimated_completion_time: Time | None = Field(
+        None, description="When the budget will be used at the pace so far; changed when a trial ends."
+    )

@@ -1,0 +1,21 @@
+"""Names of the objects that a search makes: deterministic, so that every create is idempotent."""
+
+from typing import Final
+
+MAX_SEARCH_NAME: Final = 40
+"""Characters. A Job's name must fit a pod's hostname of 63: name, `-`, five digits, `-`, attempt, and the pod's own suffix."""
+
+
+def trial_name(search: str, index: int) -> str:
+    """Name of the trial with this index (from 0) of a search."""
+    return f"{search}-{index}"
+
+
+def job_name(trial: str, attempt: int) -> str:
+    """Name of the Job of an attempt (from 1) of a trial."""
+    return f"{trial}-{attempt}"
+
+
+def predictor_name(search: str) -> str:
+    """Name of the Deployment, ServiceAccount and RoleBinding of a search's predictor."""
+    return f"{search}-predictor"
