@@ -22,10 +22,10 @@ from typing import Final, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from bananas_core import constants
-from bananas_core.api.base import Model, StatusModel
 from bananas_core.api.recipe import Recipe
 from bananas_core.api.trial import TableSpec
 from bananas_core.errors import ContractError
+from bananas_core.model import Model, StatusModel
 from bananas_core.spaces import Architecture
 
 TRIAL_FILE_VARIABLE: Final = "BANANAS_TRIAL_FILE"

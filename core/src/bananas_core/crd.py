@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from bananas_core import constants
-from bananas_core.api.base import Model
 from bananas_core.api.search import SEARCH_RULES, NASSearchSpec, NASSearchStatus
 from bananas_core.api.trial import NASTrialSpec, NASTrialStatus
+from bananas_core.model import Model
 
 Schema = dict[str, Any]
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from bananas_core.api.base import Model
+from bananas_core.model import Model
 
 Dataset = Literal["digits", "npz"]
 

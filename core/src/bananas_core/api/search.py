@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bananas_core.api.base import Model, StatusModel, immutable
 from bananas_core.api.recipe import Recipe
 from bananas_core.api.template import PodPlacement, TrialTemplate
 from bananas_core.api.trial import TableSpec, Time
+from bananas_core.model import Model, StatusModel, immutable
 from bananas_core.names import MAX_SEARCH_NAME
 from bananas_core.spaces import Space
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from bananas_core.api.base import PRESERVE_UNKNOWN, Model, cel
+from bananas_core.model import PRESERVE_UNKNOWN, Model, cel
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Key = Annotated[str, Field(min_length=1, max_length=316)]

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bananas_core.api.base import Model, StatusModel
 from bananas_core.api.recipe import Recipe
+from bananas_core.model import Model, StatusModel
 from bananas_core.spaces import Architecture
 
 Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]

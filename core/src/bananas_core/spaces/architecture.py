@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bananas_core.api.base import Model
 from bananas_core.errors import ArchitectureError
+from bananas_core.model import Model
 from bananas_core.spaces.darts import DartsArchitecture
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_core.spaces.nasbench201 import Nasbench201Architecture

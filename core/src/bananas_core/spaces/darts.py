@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from bananas_core.api.base import Model
 from bananas_core.errors import ArchitectureError
+from bananas_core.model import Model
 
 Operation = Literal[
     "none",

@@ -4,8 +4,8 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field
 
-from bananas_core.api.base import Model
 from bananas_core.errors import ArchitectureError
+from bananas_core.model import Model
 
 Operation = Literal["avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3", "none", "skip_connect"]
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
