@@ -124,8 +124,8 @@ class Report(StatusModel):
     seconds: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="Seconds of training, over all attempts."
     )
-    device: str | None = Field(None, max_length=128, description="Device that trained.")
-    data_digest: str | None = Field(None, max_length=80, description="Digest of the data.")
+    device: str | None = Field(None, max_length=64, description="Device that trained.")
+    data_digest: str | None = Field(None, max_length=80, pattern="^[0-9a-z:]*$", description="Digest of the data.")
 
     @classmethod
     def read(cls, text: str) -> "Report":

@@ -1,0 +1,57 @@
+# Every intention is one target; CI calls the same targets. `make help` lists them.
+# Settings: DATA=FILE (demo on your own images), CONTEXT=name IMAGE_PREFIX=registry/path (an existing cluster), QUICK=1 (benchmarks).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+SOURCES := core operator/src tables predictor trainer cli devcluster manifests tests
+
+.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format cluster-up cluster-down images deploy
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+setup: ## Everything that needs no cluster, into .venv
+	@./setup.sh
+
+demo: ## A real search on a real Kubernetes, from nothing
+	@python3 devcluster/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')
+
+test: setup lint verify test-fast test-cluster ## All tests, those on the real cluster included
+
+test-fast: setup ## Tests that need no cluster, under 2 minutes
+	$(PYTEST) -m "not cluster" -n 2 -q
+
+test-cluster: setup cluster-up images ## Tests on the real cluster (only ever the development cluster)
+	$(PYTEST) -m cluster -q
+
+lint: setup ## ruff, mypy strict, import-linter
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	$(PYTHON) -m mypy core/src operator/src tables/src predictor/src trainer/src cli/src manifests/generate.py
+	.venv/bin/lint-imports
+
+format: setup ## Formats the code
+	.venv/bin/ruff check --fix -q . && .venv/bin/ruff format .
+
+verify: setup ## Generated files equal what generates them
+	$(PYTHON) manifests/generate.py --check
+
+generate: setup ## Writes the generated files
+	$(PYTHON) manifests/generate.py
+
+lock: setup ## Pins the requirement files anew
+	requirements/lock.sh
+
+cluster-up: ## A real single-node Kubernetes on this machine
+	@python3 -m devcluster up
+
+cluster-down: ## Ends it and leaves nothing behind
+	@python3 -m devcluster down
+
+images: setup cluster-up ## Builds the images and loads them into the cluster
+	@python3 -m devcluster images
+
+deploy: images ## Installs CRDs and operator into the cluster
+	@python3 devcluster/deploy.py

@@ -1,0 +1,80 @@
+"""The contract with trainers: what is read, what is refused, what fits into a termination message."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bananas_core.contract import MAX_MESSAGE_BYTES, REASON_OF_EXIT_CODE, ExitCode, FailureReport, Report, TrialFile
+from bananas_core.errors import ContractError
+
+
+@given(
+    st.floats(0, 1),
+    st.text(max_size=64),
+    st.text("0123456789abcdef", max_size=80),
+    st.integers(0, 10**12),
+    st.integers(1, 10**6),
+)
+def test_a_report_survives_the_message_and_fits_into_it(
+    accuracy: float, device: str, digest: str, parameters: int, attempt: int
+) -> None:
+    want = Report(
+        trial_uid="u" * 36,
+        attempt=attempt,
+        validation_accuracy=accuracy,
+        device=device,
+        data_digest=digest,
+        parameters=parameters,
+    )
+    message = want.to_message()
+    assert Report.read(message) == want
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
+
+
+@given(st.text(max_size=5000))
+def test_a_failure_of_any_length_fits_into_the_message(text: str) -> None:
+    message = FailureReport(reason="DataInvalid", message=text).to_message()
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
+    got = FailureReport.read(message).message
+    assert text.startswith(got.removesuffix("..."))
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("", "report: the whole: Invalid JSON"),
+        ('{"kind": "bananas.report/v1"}', "report: trialUid: Field required"),
+        (
+            '{"trialUid": "u", "attempt": 1, "validationAccuracy": 93.1}',
+            "report: validationAccuracy: Input should be less",
+        ),
+        ('{"trialUid": "u", "attempt": 1, "validationAccuracy": NaN}', "report: validationAccuracy: "),
+        (
+            '{"kind": "other", "trialUid": "u", "attempt": 1, "validationAccuracy": 0.5}',
+            "report: kind: Input should be",
+        ),
+    ],
+)
+def test_a_broken_report_is_refused_with_the_field(text: str, want: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        Report.read(text)
+    assert want in str(caught.value)
+
+
+def test_a_report_of_a_newer_release_with_more_fields_is_read() -> None:
+    assert (
+        Report.read('{"trialUid": "u", "attempt": 1, "validationAccuracy": 0.5, "energy": 3}').validation_accuracy
+        == 0.5
+    )
+
+
+def test_a_trial_file_with_an_unknown_field_is_refused_with_its_name() -> None:
+    with pytest.raises(ContractError, match="trial file: extra: Extra inputs"):
+        TrialFile.read(
+            '{"namespace":"n","search":"s","trial":"s-0","trialUid":"u","attempt":1,"extra":1,'
+            '"architecture":{"space":"nasbench201","nasbench201":{"ops":["none","none","none","none","none","none"]}}}'
+        )
+
+
+def test_every_exit_code_but_success_has_a_reason() -> None:
+    assert set(REASON_OF_EXIT_CODE) == set(ExitCode) - {ExitCode.OK}
