@@ -1,9 +1,11 @@
 """Writes the generated manifests: `python manifests/generate.py`, or with `--check` compares them (`make verify`)."""
 
+import json
 import sys
 from pathlib import Path
 
 import yaml
+from dashboard import dashboard
 
 from bananas_core.crd import search_crd, trial_crd
 
@@ -20,11 +22,12 @@ class _Plain(yaml.SafeDumper):
 def generated() -> dict[Path, str]:
     """Path and text of every generated file."""
     head = "# Generated from bananas_core.api by manifests/generate.py; do not edit.\n"
-    return {
+    crds = {
         HERE / "crds" / f"{crd['metadata']['name']}.yaml": head
         + yaml.dump(crd, Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
         for crd in (search_crd(), trial_crd())
     }
+    return {**crds, HERE / "monitoring" / "grafana-dashboard.json": json.dumps(dashboard(), indent=2) + "\n"}
 
 
 def main() -> int:
