@@ -17,7 +17,7 @@ Object = dict[str, Any]
 T = TypeVar("T")
 
 
-class NotInTime(AssertionError):
+class NotInTimeError(AssertionError):
     """A condition did not come true before its deadline."""
 
 
@@ -150,7 +150,7 @@ def wait_for(what: str, condition: Callable[[], T], *, seconds: float, every: fl
     """The first true value of a condition.
 
     Raises:
-        NotInTime: after that many seconds, saying what did not happen.
+        NotInTimeError: after that many seconds, saying what did not happen.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -158,7 +158,7 @@ def wait_for(what: str, condition: Callable[[], T], *, seconds: float, every: fl
         if value:
             return value
         if time.monotonic() > deadline:
-            raise NotInTime(f"not within {seconds:g} s: {what}")
+            raise NotInTimeError(f"not within {seconds:g} s: {what}")
         time.sleep(every)
 
 

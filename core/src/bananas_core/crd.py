@@ -100,7 +100,7 @@ def _rewrite(node: Schema, defs: dict[str, Schema], models: dict[str, type[Model
         if key in node:
             out[bound], out[key] = node[key], True
     if node.get("default") is not None:
-        out["default"] = {} if "properties" in node else node["default"]  # fields of a model bring their own defaults
+        out["default"] = _filled(node["default"])
         if not isinstance(node["default"], dict | list):
             out["description"] = f"{out.get('description', '')} Default: {_shown(node['default'])}.".strip()
     if "properties" in node:
@@ -116,6 +116,13 @@ def _rewrite(node: Schema, defs: dict[str, Schema], models: dict[str, type[Model
     if "prefixItems" in node:
         raise TypeError(f"{name}: a tuple of given types has no structural schema; use one item type with bounds")
     return out
+
+
+def _filled(default: Any) -> Any:
+    """A default without what is unset: the API server checks the rules of an object on its default as it is written."""
+    if isinstance(default, dict):
+        return {key: _filled(value) for key, value in default.items() if value not in (None, {}, [])}
+    return default
 
 
 def _shown(value: Any) -> str:
