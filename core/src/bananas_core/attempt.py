@@ -158,11 +158,12 @@ class Attempt:
         if self._stop:
             raise Interrupted(ExitCode.INTERRUPTED, "ended by SIGTERM; the next attempt goes on from the checkpoint")
 
-    def wait(self, seconds: float) -> None:
-        """Sleeps, but not on after SIGTERM; look at `stopping` afterwards."""
-        end = time.monotonic() + seconds
-        while not self._stop and (left := end - time.monotonic()) > 0:
+    def wait(self, seconds: float) -> float:
+        """Sleeps, but not on after SIGTERM; returns the seconds that passed."""
+        start = time.monotonic()
+        while not self._stop and (left := start + seconds - time.monotonic()) > 0:
             time.sleep(min(left, POLL_SECONDS))
+        return time.monotonic() - start
 
     # --- the checkpoint directory ---
 

@@ -1,0 +1,29 @@
+"""Which reader reads which file. The one way in for everybody outside this package."""
+
+from pathlib import Path
+
+from bananas_core.spaces import Space
+from bananas_tables.errors import SpaceWithoutTable
+from bananas_tables.nasbench101 import read_nasbench101
+from bananas_tables.nasbench201 import read_nasbench201
+from bananas_tables.table import Table
+from bananas_tables.toy import ToyNasbench101, ToyNasbench201
+
+
+def load_table(space: Space, path: Path | None) -> Table:
+    """Reads and checks a table; without a path, the synthetic toy table of the space (see `toy`).
+
+    Raises:
+        TableMissing: the file, or one that belongs to it, is not there.
+        TableInvalid: naming file, line and field.
+        SpaceWithoutTable: for a space of which no table is known.
+    """
+    match space:
+        case "nasbench101":
+            return ToyNasbench101() if path is None else read_nasbench101(path)
+        case "nasbench201":
+            return ToyNasbench201() if path is None else read_nasbench201(path)
+        case "darts":
+            raise SpaceWithoutTable(
+                "no table of space darts is known; one of nasbench101, nasbench201, or train instead"
+            )
