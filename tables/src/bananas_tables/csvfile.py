@@ -91,12 +91,9 @@ class CsvFile:
         self.digest = sha256(raw).hexdigest()
         self._lines = csv.reader(io.StringIO(decompressed(path, raw), newline=""), strict=True)
         self.columns = next(self._lines, [])
-        doubled = {column for column in self.columns if self.columns.count(column) > 1}
-        if doubled:
-            raise TableInvalid(f"{self.name}, line 1: column {', '.join(sorted(doubled))} stands there twice")
 
     def require(self, columns: tuple[str, ...], of: str) -> None:
-        """Checks that the columns are there.
+        """Checks that the columns are there, each once.
 
         Raises:
             TableInvalid: naming those that lack and those that were found.
@@ -107,6 +104,9 @@ class CsvFile:
             raise TableInvalid(
                 f"{self.name}, line 1: column {', '.join(lacking)} is missing; {of}; found: {found}"[:800]
             )
+        doubled = [column for column in columns if self.columns.count(column) > 1]
+        if doubled:
+            raise TableInvalid(f"{self.name}, line 1: column {', '.join(doubled)} stands there twice")
 
     def rows(self) -> Iterator[Row]:
         """The rows in order; an empty line at the end is passed over.

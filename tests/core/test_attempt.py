@@ -1,0 +1,117 @@
+"""The trainer's half of the contract, where a process of its own is not needed; tests/tables/test_trial.py has the rest."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bananas_core.attempt import Attempt, run, write_atomically
+from bananas_core.contract import ExitCode, FailureReport, Report
+from bananas_core.errors import AttemptError, Interrupted
+
+
+def trial_file(folder: Path, **changes: Any) -> Path:
+    trial = {
+        "namespace": "demo",
+        "search": "s",
+        "trial": "s-1",
+        "trialUid": "u1",
+        "attempt": 1,
+        "architecture": {"space": "nasbench201", "nasbench201": {"ops": ["none"] * 6}},
+        "checkpointDir": str(folder / "checkpoints"),
+        "terminationFile": str(folder / "termination"),
+        **changes,
+    }
+    (folder / "trial.json").write_text(json.dumps(trial))
+    return folder / "trial.json"
+
+
+def good(attempt: Attempt) -> Report:
+    return attempt.report(validation_accuracy=0.5)
+
+
+def test_a_report_is_durable_before_it_is_told(tmp_path: Path) -> None:
+    """Without a termination file to write the attempt fails, but the next one finds the report."""
+    file = trial_file(tmp_path, terminationFile=str(tmp_path / "none" / "termination"))
+    assert run(good, file) == ExitCode.PROGRAM_ERROR
+
+    def never(_: Attempt) -> Report:
+        raise AssertionError("trained twice")
+
+    assert run(never, trial_file(tmp_path, attempt=2)) == ExitCode.OK
+    assert Report.read((tmp_path / "termination").read_text()).attempt == 2
+
+
+def test_an_error_that_nobody_foresaw_may_pass_and_is_told(tmp_path: Path) -> None:
+    def broken(_: Attempt) -> Report:
+        raise ZeroDivisionError("by zero")
+
+    assert run(broken, trial_file(tmp_path)) == ExitCode.PROGRAM_ERROR
+    want = FailureReport(reason="ProgramError", message="ZeroDivisionError: by zero")
+    assert FailureReport.read((tmp_path / "termination").read_text()) == want
+    assert not (tmp_path / "checkpoints" / "report.json").exists()
+
+
+def test_an_error_of_the_program_keeps_its_exit_code(tmp_path: Path) -> None:
+    def diverged(_: Attempt) -> Report:
+        raise AttemptError(ExitCode.DIVERGED, "the loss is nan in epoch 3")
+
+    assert run(diverged, trial_file(tmp_path)) == ExitCode.DIVERGED
+    assert FailureReport.read((tmp_path / "termination").read_text()).reason == "Diverged"
+
+
+def test_a_stopped_attempt_says_so_and_waits_no_longer(tmp_path: Path) -> None:
+    attempt = Attempt.start(trial_file(tmp_path))
+    attempt.check_stop()
+    attempt.stop()
+    assert attempt.wait(3600) < 1
+    with pytest.raises(Interrupted) as caught:
+        attempt.check_stop()
+    assert caught.value.exit_code == ExitCode.INTERRUPTED
+
+
+def test_two_attempts_at_once_end_with_the_higher_one(tmp_path: Path) -> None:
+    lower = Attempt.start(trial_file(tmp_path, attempt=1))
+    higher = Attempt.start(trial_file(tmp_path, attempt=2))
+    with pytest.raises(AttemptError) as caught:
+        lower.record(good(lower))
+    assert caught.value.exit_code == ExitCode.FENCED
+    higher.record(good(higher))
+    assert Report.read((tmp_path / "checkpoints" / "report.json").read_text()).attempt == 2
+
+
+def test_the_number_of_a_higher_attempt_that_was_written_over_is_restored(tmp_path: Path) -> None:
+    """Both read the file before either wrote: the lower one's number may be the one that stays for a moment."""
+    higher = Attempt.start(trial_file(tmp_path, attempt=2))
+    (tmp_path / "checkpoints" / "attempt").write_text("1\n")
+    higher.check_fence()
+    with pytest.raises(AttemptError):
+        Attempt.start(trial_file(tmp_path, attempt=1))
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5"])
+def test_a_damaged_fence_counts_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "attempt").write_text(text)
+    assert run(good, trial_file(tmp_path)) == ExitCode.OK
+    assert (tmp_path / "checkpoints" / "attempt").read_text() == "1\n"
+
+
+def test_without_a_checkpoint_directory_only_the_termination_message_is_written(tmp_path: Path) -> None:
+    assert run(good, trial_file(tmp_path, checkpointDir=None)) == ExitCode.OK
+    assert sorted(os.listdir(tmp_path)) == ["termination", "trial.json"]
+
+
+@given(st.binary(max_size=2000), st.binary(max_size=2000))
+def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(
+    tmp_path_factory: pytest.TempPathFactory, first: bytes, second: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("files")
+    for data in (first, second):
+        write_atomically(folder / "file", data)
+        assert (folder / "file").read_bytes() == data
+        assert os.listdir(folder) == ["file"]
