@@ -1,7 +1,6 @@
 """The trainer's half of the contract, where a process of its own is not needed; tests/tables/test_trial.py has the rest."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def test_a_damaged_fence_counts_as_none(tmp_path: Path, text: str) -> None:
 
 def test_without_a_checkpoint_directory_only_the_termination_message_is_written(tmp_path: Path) -> None:
     assert run(good, trial_file(tmp_path, checkpointDir=None)) == ExitCode.OK
-    assert sorted(os.listdir(tmp_path)) == ["termination", "trial.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["termination", "trial.json"]
 
 
 @given(st.binary(max_size=2000), st.binary(max_size=2000))
@@ -114,4 +113,4 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(
     for data in (first, second):
         write_atomically(folder / "file", data)
         assert (folder / "file").read_bytes() == data
-        assert os.listdir(folder) == ["file"]
+        assert [path.name for path in folder.iterdir()] == ["file"]
