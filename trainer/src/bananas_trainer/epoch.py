@@ -1,0 +1,21 @@
+"""What is told of a trained epoch: to the log, the checkpoint, the operator. Loads nothing heavy."""
+
+from collections.abc import Callable
+
+from bananas_core.model import Model
+
+
+class EpochRecord(Model):
+    """One trained epoch; a line of `epochs.jsonl`."""
+
+    attempt: int
+    epoch: int
+    """Epochs done, from 1."""
+    loss: float
+    """Mean over the training images, the auxiliary classifier's not included."""
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+Tell = Callable[[EpochRecord], None]

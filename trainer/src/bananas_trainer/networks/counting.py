@@ -1,0 +1,55 @@
+"""How large a network is: parameters, and multiply-adds for one image. Used in reports, by `describe` and in tests."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bananas_trainer.networks.darts import DartsNetwork
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of a network. The auxiliary head is counted apart: it is used in training only."""
+
+    parameters: int
+    auxiliary_parameters: int
+    multiply_adds: int
+
+
+def measure(network: DartsNetwork, image_shape: tuple[int, int, int]) -> Size:
+    """Counts a network; image_shape is (channels, H, W). Multiply-adds are those of convolutions and linear layers.
+
+    It runs the network on one image: torch's `meta` device would need none, but takes 4 s to import.
+    """
+    auxiliary = sum(p.numel() for name, p in network.named_parameters() if name.startswith("auxiliary_head."))
+    everything = sum(p.numel() for p in network.parameters())
+    return Size(everything - auxiliary, auxiliary, _multiply_adds(network, image_shape))
+
+
+def _multiply_adds(network: DartsNetwork, image_shape: tuple[int, int, int]) -> int:
+    total = 0
+
+    def count(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        nonlocal total
+        match module:
+            case nn.Conv2d():
+                per_value = module.weight[0].numel()  # input channels of the group times kernel
+            case nn.Linear():
+                per_value = module.in_features
+            case _:
+                return
+        total += output[0].numel() * per_value
+
+    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    trained = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, *image_shape, device=next(network.parameters()).device))
+    finally:
+        network.train(trained)
+        for hook in hooks:
+            hook.remove()
+    return total

@@ -1,0 +1,100 @@
+"""What a training consists of: a task, the state that a checkpoint keeps, and the random numbers of an epoch."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import fsum
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from bananas_core.api.recipe import Recipe
+from bananas_core.spaces.darts import DartsArchitecture
+from bananas_trainer.data import Dataset
+from bananas_trainer.epoch import EpochRecord
+from bananas_trainer.networks.darts import DartsNetwork
+from bananas_trainer.optimiser import Sgd
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train, on what, where."""
+
+    architecture: DartsArchitecture
+    recipe: Recipe
+    data: Dataset
+    seed: int
+    attempt: int
+    device: torch.device
+
+
+@dataclass
+class State:
+    """All that changes during a training. Random numbers are not in it: they follow from the seed and the epoch."""
+
+    network: DartsNetwork
+    optimiser: Sgd
+    history: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training gave."""
+
+    validation_accuracy: float
+    epochs: int
+    seconds: float
+    network: DartsNetwork
+
+
+def start(task: Task) -> State:
+    """The state before the first epoch."""
+    recipe = task.recipe
+    network = DartsNetwork(
+        task.architecture,
+        channels=recipe.channels,
+        layers=recipe.layers,
+        classes=task.data.classes,
+        image_channels=task.data.image_shape[0],
+        auxiliary=recipe.auxiliary,
+    )
+    initialise(network, generator_of(task.seed, 0, "weights", torch.device("cpu")))
+    network.to(task.device)
+    return State(network, Sgd(network.named_parameters(), recipe.momentum, recipe.weight_decay))
+
+
+def result_of(state: State, score_epochs: int) -> Result:
+    """The accuracy is the mean of the last epochs', as in arXiv 1910.11858."""
+    last = state.history[-score_epochs:]
+    return Result(
+        validation_accuracy=fsum(record.validation_accuracy for record in last) / len(last),
+        epochs=state.epoch,
+        seconds=fsum(record.seconds for record in state.history),
+        network=state.network,
+    )
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: Generator) -> None:
+    """Draws all weights as torch does by default, from a generator of ours instead of the global one. On the CPU."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            bound = module.weight[0].numel() ** -0.5
+            _uniform(module.weight, bound, generator)
+            if module.bias is not None:
+                _uniform(module.bias, bound, generator)
+
+
+def _uniform(weights: Tensor, bound: float, generator: Generator) -> None:
+    weights.uniform_(-bound, bound, generator=generator)
+
+
+def generator_of(seed: int, epoch: int, purpose: Literal["weights", "epoch"], device: torch.device) -> Generator:
+    """A generator of its own for each epoch: a training resumed there goes on with the same random numbers."""
+    digest = sha256(f"{purpose}/{seed}/{epoch}".encode()).digest()
+    return Generator(device).manual_seed(int.from_bytes(digest[:8]) >> 1)
