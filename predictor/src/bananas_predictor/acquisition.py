@@ -1,0 +1,58 @@
+"""How candidates are compared, after BANANAS (arXiv 1910.11858, section 4 "Acquisition functions"). Called by the strategies.
+
+Notation: m members, c candidates. Forecasts are accuracies, so greater is better everywhere; the original minimises a loss.
+The standard deviation is that of the population of members, as in the original.
+"""
+
+from math import erf, pi, sqrt
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Acquisition = Literal["its", "ucb", "ei", "pi", "ts", "mean"]
+Values = NDArray[np.float64]
+
+ITS_SCALE: Final = 1.5
+"""Factor on the standard deviation in its: a few members fitted on the same results agree too much, and greedy rules
+stick in a second basin on NAS-Bench-201. The paper has 1."""
+UCB_FACTOR: Final = 0.5
+"""The original's factor on the standard deviation in ucb."""
+EI_SCALE: Final = 0.2
+"""The original divides the standard deviation by 5 in ei."""
+
+
+def acquire(
+    acquisition: Acquisition, forecasts: NDArray[np.float64], best_accuracy: float, rng: np.random.Generator
+) -> Values:
+    """(c,) values of the acquisition function from (m, c) forecasts; greater is better."""
+    mean: Values = forecasts.mean(axis=0)
+    deviation: Values = forecasts.std(axis=0)
+    match acquisition:
+        case "its":  # Independent Thompson sampling, eq. 4: one draw from N(mean, std) for each candidate
+            return rng.normal(mean, ITS_SCALE * deviation)
+        case "ucb":  # eq. 3, with the sign of an accuracy
+            return mean + UCB_FACTOR * deviation
+        case "ei":  # eq. 1
+            scale = np.maximum(EI_SCALE * deviation, 1e-12)
+            gap = (mean - best_accuracy) / scale
+            return scale * (gap * _cumulative(gap) + _density(gap))
+        case "pi":  # eq. 2
+            return _cumulative((mean - best_accuracy) / np.maximum(deviation, 1e-12))
+        case "ts":  # Thompson sampling, section 4: one member stands for a draw of the function
+            drawn: Values = forecasts[rng.integers(len(forecasts))]
+            return drawn
+        case "mean":
+            return mean
+
+
+def _density(x: Values) -> Values:
+    return np.exp(-(x**2) / 2) / sqrt(2 * pi)
+
+
+_erf = np.vectorize(erf, otypes=[np.float64])
+
+
+def _cumulative(x: Values) -> Values:
+    values: Values = (1 + _erf(x / sqrt(2))) / 2
+    return values

@@ -1,0 +1,225 @@
+"""NASBench-101 (arXiv 1902.09635): a cell is 21 edge bits and 5 operation codes, (n, 26).
+
+The bits are the upper triangle of a 7x7 matrix, row by row; vertex 0 is the input, 6 the output. A cell is kept pruned:
+vertices on no path from input to output have no edges, operation 0, and stand behind the others.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations, pairwise, permutations
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bananas_core.spaces import Architecture
+from bananas_core.spaces.nasbench101 import MAX_EDGES, MAX_VERTICES, OPERATIONS, Nasbench101Architecture
+from bananas_predictor.spaces.hashing import ROLE_IN, ROLE_OUT, ROLE_SELF, mix
+from bananas_predictor.spaces.space import Cells, Encoding, Features, Keys
+
+V: Final = MAX_VERTICES
+INNER: Final = V - 2
+EDGE_BITS: Final = V * (V - 1) // 2
+OPS: Final = len(OPERATIONS)
+UPPER: Final = np.triu_indices(V, 1)
+PATH_BITS: Final = sum(OPS**length for length in range(INNER + 1))  # 364
+TRUNCATED_BITS: Final = 40
+"""All paths of at most three operations (BANANAS, section 5.1, cuts at 40)."""
+ADJACENCY_NUMBER: Final = np.array([0.5, 0.0, 1.0], dtype=np.float32)
+"""Number of conv3x3, conv1x1 and maxpool in the original's adjacency encoding."""
+
+Matrices = NDArray[np.bool_]
+Ops = NDArray[np.int8]
+
+
+class _Nasbench101:
+    name: Final[Literal["nasbench101"]] = "nasbench101"
+
+    def sample(self, count: int, rng: np.random.Generator) -> Cells:
+        """Uniform over the 423,624 different cells, not over their spellings (the original's sampler favours small ones)."""
+        found = np.zeros((0, EDGE_BITS + INNER), dtype=np.int8)
+        while len(found) < count:
+            cells = _draw_spellings(4096, rng)
+            # A cell with s spellings comes up s times as often.
+            kept = rng.random(len(cells)) * _count_spellings(cells) < 1
+            found = np.concatenate([found, cells[kept]])
+        return found[:count]
+
+    def mutate(self, cells: Cells, rate: float, rng: np.random.Generator) -> Cells:
+        mutants = cells.copy()
+        open_rows = np.arange(len(cells))
+        for _ in range(10):  # most edits that are refused (no path left, a tenth edge) succeed in one of ten draws
+            if not len(open_rows):
+                break
+            matrices, ops = _spread(cells[open_rows], rng)
+            chance = rate / (EDGE_BITS + INNER)
+            flips = np.zeros_like(matrices)
+            flips[:, UPPER[0], UPPER[1]] = rng.random((len(open_rows), EDGE_BITS)) < chance
+            edited = rng.random(ops.shape) < chance
+            step = rng.integers(1, OPS, ops.shape, dtype=np.int8)
+            drawn, valid = _prune(matrices ^ flips, np.where(edited, (ops + step) % OPS, ops).astype(np.int8))
+            mutants[open_rows[valid]] = drawn[valid]
+            open_rows = open_rows[~valid]
+        return mutants
+
+    def keys(self, cells: Cells) -> Keys:
+        matrices, ops = _unflatten(cells)
+        edges = matrices.astype(np.uint64)
+        labels = np.zeros((len(cells), V), dtype=np.uint64)
+        labels[:, 0], labels[:, -1] = 11, 12
+        labels[:, 1:-1] = np.where(_used(matrices), ops.astype(np.uint64) + np.uint64(1), np.uint64(0))
+        words = mix(labels * ROLE_SELF)
+        for _ in range(V):
+            ins = np.einsum("nij,ni->nj", edges, mix(words * ROLE_IN))
+            outs = np.einsum("nij,nj->ni", edges, mix(words * ROLE_OUT))
+            words = mix(words * ROLE_SELF + mix(ins * ROLE_IN) + mix(outs * ROLE_OUT))
+        return mix(mix(words * ROLE_SELF).sum(axis=1, dtype=np.uint64))
+
+    def encode(self, cells: Cells, encoding: Encoding) -> Features:
+        match encoding:
+            case "path":
+                return _paths(cells)
+            case "truncatedPath":
+                return _paths(cells)[:, :TRUNCATED_BITS]
+            case "adjacency":
+                matrices, ops = _unflatten(cells)
+                numbers = np.where(_used(matrices), ADJACENCY_NUMBER[ops], np.float32(0))
+                return np.concatenate([cells[:, :EDGE_BITS].astype(np.float32), numbers[:, ::-1]], axis=1)
+
+    def pack(self, architectures: Sequence[Architecture]) -> Cells:
+        given = [a.nasbench101 for a in architectures if a.nasbench101]
+        matrices = np.zeros((len(given), V, V), dtype=np.bool_)
+        ops = np.zeros((len(given), INNER), dtype=np.int8)
+        for row, cell in enumerate(given):
+            places = [*range(cell.vertices - 1), V - 1]
+            matrices[row][np.ix_(places, places)] = cell.matrix()
+            ops[row, : len(cell.ops)] = [OPERATIONS.index(op) for op in cell.ops]
+        return _flatten(matrices, ops)
+
+    def unpack(self, cells: Cells) -> list[Architecture]:
+        matrices, ops = _unflatten(cells)
+        used = _used(matrices).sum(axis=1)
+        return [Architecture.of(_architecture(*row)) for row in zip(matrices, ops, map(int, used), strict=True)]
+
+
+def _architecture(matrix: Matrices, ops: Ops, inner: int) -> Nasbench101Architecture:
+    places = [*range(inner + 1), V - 1]
+    small = matrix[np.ix_(places, places)]
+    digits = "".join("01"[int(bit)] for bit in small[np.triu_indices(inner + 2, 1)])
+    return Nasbench101Architecture(adjacency=digits, ops=tuple(OPERATIONS[op] for op in ops[:inner]))
+
+
+def _flatten(matrices: Matrices, ops: Ops) -> Cells:
+    return np.concatenate([matrices[:, UPPER[0], UPPER[1]].astype(np.int8), ops], axis=1)
+
+
+def _unflatten(cells: Cells) -> tuple[Matrices, Ops]:
+    matrices = np.zeros((len(cells), V, V), dtype=np.bool_)
+    matrices[:, UPPER[0], UPPER[1]] = cells[:, :EDGE_BITS] != 0
+    return matrices, cells[:, EDGE_BITS:]
+
+
+def _used(matrices: Matrices) -> NDArray[np.bool_]:
+    """(n, 5): which interior vertices of a pruned cell are on a path; those that have an edge."""
+    used: NDArray[np.bool_] = np.logical_or.reduce(matrices[:, 1:-1, :], axis=2)
+    return used
+
+
+def _permuted(matrices: Matrices, places: NDArray[np.intp]) -> Matrices:
+    """Matrices whose vertex i is the old vertex places[:, i]."""
+    rows = np.take_along_axis(matrices, places[:, :, None], axis=1)
+    return np.take_along_axis(rows, places[:, None, :], axis=2)
+
+
+def _with_ends(inner: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(n, 7) vertices from (n, 5) positions among the interior ones."""
+    ends = np.zeros((len(inner), 1), dtype=np.intp)
+    return np.concatenate([ends, inner + 1, ends + V - 1], axis=1)
+
+
+def _prune(matrices: Matrices, ops: Ops) -> tuple[Cells, NDArray[np.bool_]]:
+    """Drops vertices that are on no path; (n, 26) cells and (n,) whether a cell is of the space."""
+    reached = np.zeros((len(matrices), V), dtype=np.bool_)
+    reaching = np.zeros_like(reached)
+    reached[:, 0] = reaching[:, -1] = True
+    for v in range(1, V):
+        reached[:, v] = (reached[:, :v] & matrices[:, :v, v]).any(axis=1)
+        u = V - 1 - v
+        reaching[:, u] = (reaching[:, u + 1 :] & matrices[:, u, u + 1 :]).any(axis=1)
+    kept = reached & reaching
+    matrices = matrices & kept[:, :, None] & kept[:, None, :]
+    order = np.argsort(~kept[:, 1:-1], axis=1, kind="stable")
+    matrices = _permuted(matrices, _with_ends(order))
+    ops = np.where(np.take_along_axis(kept[:, 1:-1], order, axis=1), np.take_along_axis(ops, order, axis=1), 0)
+    edges = matrices.sum(axis=(1, 2))
+    return _flatten(matrices, ops.astype(np.int8)), (edges > 0) & (edges <= MAX_EDGES)
+
+
+def _spread(cells: Cells, rng: np.random.Generator) -> tuple[Matrices, Ops]:
+    """Unpruned spellings: the vertices at random places in their order, random operations on the unused ones.
+
+    Without this an edit could only ever add a vertex behind the others.
+    """
+    matrices, ops = _unflatten(cells)
+    used = _used(matrices).sum(axis=1)
+    rank = rng.random(ops.shape).argsort(axis=1).argsort(axis=1)
+    taken = rank < used[:, None]
+    source = np.where(taken, taken.cumsum(axis=1) - 1, used[:, None] + (~taken).cumsum(axis=1) - 1)
+    ops = np.take_along_axis(ops, source, axis=1)
+    ops = np.where(taken, ops, rng.integers(0, OPS, ops.shape, dtype=np.int8))
+    return _permuted(matrices, _with_ends(source)), ops
+
+
+def _draw_spellings(count: int, rng: np.random.Generator) -> Cells:
+    """Up to `count` cells, uniform over the spellings of all sizes."""
+    sizes = np.arange(2, V + 1)
+    weights = 2.0 ** (sizes * (sizes - 1) / 2) * float(OPS) ** (sizes - 2)
+    drawn = rng.choice(sizes, count, p=weights / weights.sum()) - 2
+    used = np.concatenate([np.ones((count, 1)), np.arange(INNER) < drawn[:, None], np.ones((count, 1))], axis=1) > 0
+    bits = rng.random((count, EDGE_BITS)) < 0.5
+    ops = rng.integers(0, OPS, (count, INNER), dtype=np.int8)
+    matrices = np.zeros((count, V, V), dtype=np.bool_)
+    matrices[:, UPPER[0], UPPER[1]] = bits
+    matrices &= used[:, :, None] & used[:, None, :]
+    few = matrices.sum(axis=(1, 2)) <= MAX_EDGES  # before pruning, which must find nothing to prune
+    cells, valid = _prune(matrices[few], ops[few])
+    whole = _used(_unflatten(cells)[0]).sum(axis=1) == drawn[few]
+    drawn_cells: Cells = cells[valid & whole]
+    return drawn_cells
+
+
+_INNER_ORDERS: Final = np.array(list(permutations(range(INNER))), dtype=np.intp)  # (120, 5)
+
+
+def _count_spellings(cells: Cells) -> NDArray[np.int64]:
+    """(n,): how many different pruned cells are the same network; 120 orders tried at once."""
+    matrices, ops = _unflatten(cells)
+    orders = np.concatenate([np.zeros((120, 1), np.intp), _INNER_ORDERS + 1, np.full((120, 1), V - 1, np.intp)], axis=1)
+    moved = matrices[:, orders[:, :, None], orders[:, None, :]]  # (n, 120, 7, 7)
+    moved_ops = ops[:, _INNER_ORDERS]  # (n, 120, 5)
+    used = _used(matrices)
+    in_front = used[:, _INNER_ORDERS]  # unused vertices must stay behind
+    allowed = ~np.tril(moved).any(axis=(2, 3)) & (in_front == used[:, None, :]).all(axis=2)
+    same = (moved == matrices[:, None]).all(axis=(2, 3)) & (moved_ops == ops[:, None]).all(axis=2)
+    # Orders of unused vertices among themselves give nothing new: they are in both counts.
+    counts: NDArray[np.int64] = (allowed.sum(axis=1) // same.sum(axis=1)).astype(np.int64)
+    return counts
+
+
+_CHAINS: Final = tuple(chain for length in range(INNER + 1) for chain in combinations(range(1, V - 1), length))
+"""Every sequence of interior vertices that can form a path: 32."""
+
+
+def _paths(cells: Cells) -> NDArray[np.uint8]:
+    """(n, 364): path (o_1 ... o_L) has bit sum 3^i (code_i + 1), so a prefix holds all short paths (BANANAS, section 3)."""
+    matrices, ops = _unflatten(cells)
+    bits = np.zeros((len(cells), PATH_BITS), dtype=np.uint8)
+    rows = np.arange(len(cells))
+    for chain in _CHAINS:
+        stops = (0, *chain, V - 1)
+        there = np.logical_and.reduce([matrices[:, a, b] for a, b in pairwise(stops)])
+        index = sum((OPS**i * (ops[:, v - 1].astype(np.int64) + 1) for i, v in enumerate(chain)), np.zeros_like(rows))
+        bits[rows[there], index[there]] = 1
+    return bits
+
+
+NASBENCH101: Final = _Nasbench101()
