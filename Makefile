@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := core operator/src tables predictor trainer cli devcluster manifests tests
 
-.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format cluster-up cluster-down images deploy
+.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format cluster-up cluster-down images push-images deploy
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -16,7 +16,7 @@ setup: ## Everything that needs no cluster, into .venv
 	@./setup.sh
 
 demo: ## A real search on a real Kubernetes, from nothing
-	@python3 devcluster/demo.py $(if $(DATA),--data '$(DATA)') $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')
+	@python3 -m devcluster.demo $(if $(DATA),--data '$(DATA)') $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')
 
 test: setup lint verify test-fast test-cluster ## All tests, those on the real cluster included
 
@@ -53,5 +53,8 @@ cluster-down: ## Ends it and leaves nothing behind
 images: setup cluster-up ## Builds the images and loads them into the cluster
 	@python3 -m devcluster images
 
-deploy: images ## Installs CRDs and operator into the cluster
-	@python3 devcluster/deploy.py
+push-images: setup
+	@python3 -m devcluster images --prefix '$(IMAGE_PREFIX)' --push
+
+deploy: $(if $(CONTEXT),push-images,images) ## Installs CRDs and operator into the cluster
+	@python3 -m devcluster.deploy $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')

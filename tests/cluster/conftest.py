@@ -26,7 +26,7 @@ def bare_cluster() -> Cluster:
 def cluster(bare_cluster: Cluster) -> Cluster:
     """The cluster with CRDs and operator as `make deploy` installs them."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "devcluster" / "deploy.py")], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "devcluster.deploy"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return bare_cluster

@@ -1,0 +1,90 @@
+"""`make deploy`: CRDs, operator and its rights, as shipped in manifests/, with the images of this checkout.
+
+An overlay with the image names is written to out/overlay, so that what was applied can be looked at afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from devcluster.commands import run
+from devcluster.errors import DevclusterError
+from devcluster.images import image_names
+from devcluster.paths import Paths
+from devcluster.steps import say, step
+from devcluster.target import Target, root
+
+NAMESPACE = "bananas-system"
+VARIABLES = {
+    "trainer": "BANANAS_TRAINER_IMAGE",
+    "tables": "BANANAS_TABLES_IMAGE",
+    "predictor": "BANANAS_PREDICTOR_IMAGE",
+}
+
+
+def deploy(target: Target, images: Mapping[str, str]) -> None:
+    """Installs, or updates what is installed; returns once the operator is available."""
+    kubectl = target.kubectl
+    with step("CRDs"):
+        run([*kubectl, "apply", "--server-side", "--force-conflicts", "-f", str(root() / "manifests" / "crds")])
+        run(
+            [
+                *kubectl,
+                "wait",
+                "--for=condition=Established",
+                "crd",
+                "-l",
+                "app.kubernetes.io/name=bananas",
+                "--timeout=60s",
+            ]
+        )
+    with step("operator"):
+        run([*kubectl, "apply", "-k", str(overlay(images))])
+        run(
+            [*kubectl, "rollout", "status", "deployment/bananas-operator", "-n", NAMESPACE, "--timeout=180s"],
+            hint=f"Look: {' '.join(kubectl)} get pods,events -n {NAMESPACE}",
+        )
+
+
+def overlay(images: Mapping[str, str]) -> Path:
+    """A kustomization over manifests/base that names these images."""
+    folder = root() / "out" / "overlay"
+    folder.mkdir(parents=True, exist_ok=True)
+    container = {
+        "name": "operator",
+        "image": images["operator"],
+        "env": [{"name": variable, "value": images[name]} for name, variable in VARIABLES.items()],
+    }
+    patch = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "bananas-operator", "namespace": NAMESPACE},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    kustomization = {"resources": ["../../manifests/base"], "patches": [{"path": "images.json"}]}
+    (folder / "images.json").write_text(json.dumps(patch, indent=2))
+    (folder / "kustomization.yaml").write_text(json.dumps(kustomization, indent=2))  # JSON is YAML
+    return folder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--context")
+    parser.add_argument("--image-prefix")
+    options = parser.parse_args()
+    paths = Paths.from_environment()
+    try:
+        target = Target.choose(paths, context=options.context, image_prefix=options.image_prefix)
+        deploy(target, image_names(paths, prefix=target.image_prefix))
+    except DevclusterError as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
