@@ -15,13 +15,15 @@ async def run(evaluation: Evaluation) -> None:
     """Proposes until the evaluation has nothing more to do."""
     search: Search | None = None
     while (world := await evaluation.observe()) is not None:
-        search = _search_of(world, search)
+        last, search = search, _search_of(world, search)
         search.replace(world.trials)
         wanted = offers(world)
         # A fit takes long enough to let a watch or a health check starve: it runs in a thread.
         proposals = await asyncio.to_thread(search.ask, wanted) if wanted else []
         await evaluation.offer(proposals)
         await evaluation.publish(search)
+        if search is not last:  # the first random offers are out: now there is time
+            await asyncio.to_thread(search.prepare)
 
 
 def _search_of(world: World, last: Search | None) -> Search:

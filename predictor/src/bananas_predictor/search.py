@@ -126,6 +126,10 @@ class Search:
             history = history.with_open(choice.cell)
         return proposals
 
+    def prepare(self) -> None:
+        """Does at once what the first fit would have to wait for."""
+        self._strategy.prepare()
+
     def batch_size(self) -> int:
         """How many to ask for at once where all can be evaluated at once."""
         return self._strategy.batch_size(self._history())

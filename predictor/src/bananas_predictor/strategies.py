@@ -4,9 +4,10 @@ A strategy is one class that follows `ChoosingStrategy`, and one line in `strate
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from math import ceil
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -45,6 +46,10 @@ class ChoosingStrategy(Protocol):
         """Its last fit, if it fits anything."""
         ...
 
+    def prepare(self) -> None:
+        """Does at once what the first fit would have to wait for."""
+        ...
+
     def is_ready(self, history: History) -> bool:
         """Whether to choose now; False is to wait for what is in flight, and never said while nothing is."""
         ...
@@ -56,6 +61,10 @@ class ChoosingStrategy(Protocol):
     def batch_size(self, history: History) -> int:
         """How many to choose from one fit where all can be evaluated at once."""
         ...
+
+
+StrategyName = Literal["bananas", "random"]
+STRATEGIES: Final[tuple[StrategyName, ...]] = get_args(StrategyName)
 
 
 def strategy_of(settings: Strategy) -> ChoosingStrategy:
@@ -71,6 +80,9 @@ class RandomStrategy:
     """Uniform, without repetition."""
 
     fit: Fit | None = None
+
+    def prepare(self) -> None:
+        """Nothing."""
 
     def is_ready(self, history: History) -> bool:  # noqa: ARG002 - the protocol's
         """Always."""
@@ -95,6 +107,10 @@ class BananasStrategy:
         self._enough: Final = max(2, ceil(settings.initial_trials / 2))
         self._model: Ensemble | None = None
         self._model_key: bytes = b""
+
+    def prepare(self) -> None:
+        """Imports torch, which takes two seconds; neither the random start nor the random strategy waits for it."""
+        import_module("bananas_predictor.ensemble")
 
     def is_ready(self, history: History) -> bool:
         """Whether the start is unfinished, or there are results enough to fit, or too few can still come.
@@ -133,8 +149,7 @@ class BananasStrategy:
 
     def _fitted(self, history: History) -> "Ensemble":
         """The ensemble for these results; the last one as long as they are the same."""
-        # torch takes two seconds to import, which the random start and the random strategy need not wait for.
-        from bananas_predictor.ensemble import fit_ensemble  # noqa: PLC0415
+        from bananas_predictor.ensemble import fit_ensemble  # noqa: PLC0415 - see prepare
 
         known = history.has_result
         key = history.indices[known].tobytes() + history.accuracies[known].tobytes() + history.cells[known].tobytes()

@@ -1,0 +1,70 @@
+"""Evaluation by a benchmark table in this process: what `bananas search` runs. It never waits and never fails a trial."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bananas_core.api.search import Strategy
+from bananas_core.spaces import Architecture
+from bananas_predictor.offers import World
+from bananas_predictor.search import Proposal, Search, TrialRecord
+from bananas_tables import Table, TableEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A trial of a search on a table."""
+
+    index: int
+    architecture: Architecture
+    entry: TableEntry
+
+
+class TableEvaluation:
+    """A search of `trials` look-ups."""
+
+    def __init__(
+        self, table: Table, strategy: Strategy, seed: int, trials: int, progress: Callable[[Evaluated], None]
+    ) -> None:
+        """`progress` is told of every trial."""
+        self.evaluated: list[Evaluated] = []
+        self.exhausted = False
+        """Whether the space was used up before the trials."""
+        self._table = table
+        self._strategy = strategy
+        self._seed = seed
+        self._trials = trials
+        self._progress = progress
+        self._records: list[TrialRecord] = []
+        self._batch = strategy.initial_trials
+
+    async def observe(self) -> World | None:
+        """Everything looked up so far; None at the end."""
+        if self.exhausted or len(self._records) >= self._trials:
+            return None
+        return World(
+            space=self._table.space,
+            strategy=self._strategy,
+            seed=self._seed,
+            trials=tuple(self._records),
+            budget_trials=self._trials,
+            parallelism=self._batch,
+            surplus=0,  # nothing is in flight while the predictor fits
+        )
+
+    async def offer(self, proposals: list[Proposal]) -> None:
+        """Looks them up."""
+        for proposal in proposals:
+            entry = self._table.look_up(proposal.architecture)
+            self._records.append(
+                TrialRecord(
+                    proposal.index, proposal.architecture, "Succeeded", entry.validation_accuracy, proposal.origin
+                )
+            )
+            self.evaluated.append(Evaluated(proposal.index, proposal.architecture, entry))
+            self._progress(self.evaluated[-1])
+
+    async def publish(self, search: Search) -> None:
+        """Notes how many to take next, as the strategy has it."""
+        search.tell(self._records)
+        self._batch = search.batch_size()
+        self.exhausted = bool(search.exhausted)
