@@ -1,12 +1,19 @@
 """Checkpoints: the state after an epoch, from which a later attempt goes on bit for bit (on the CPU).
 
-One safetensors file an epoch: weights (`network.*`), momentum (`momentum.*`) and, as metadata, the history of the epochs and a
-checksum. Random numbers need no state: they follow from the seed and the epoch. Nothing is ever unpickled.
+    checkpoint-00007.safetensors   the state after 7 epochs: weights (`network.*`), momentum (`momentum.*`) and, as metadata,
+                                   the history of the epochs and a checksum; two are kept
+    epochs.jsonl                   one line for each trained epoch: which attempt trained it
+    weights.safetensors            the trained network, under the names of its state_dict
+
+Random numbers need no state: they follow from the seed and the epoch. Nothing is ever unpickled. The fence, `report.json` and
+how a file is written are `bananas_core.attempt`'s.
 """
 
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
@@ -17,8 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from bananas_core.attempt import Attempt, write_atomically
 from bananas_core.model import Model
-from bananas_trainer.directory import TrialDirectory
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.errors import CheckpointUnusable
 from bananas_trainer.log import log
@@ -41,64 +48,76 @@ class _Header(Model):
     checksum: str
 
 
-def save(directory: TrialDirectory, state: State) -> None:
-    """Keeps the state after an epoch, then logs the epoch.
+class Checkpoints:
+    """The checkpoints of a trial in the hands of one attempt.
 
-    Raises:
-        CheckpointUnusable, Fenced
+    Every method raises CheckpointUnusable where the directory cannot be used, and AttemptError (FENCED) where a higher
+    attempt has started.
     """
-    tensors = _tensors_of(state)
-    header = _Header(trial_uid=directory.trial_uid, history=tuple(state.history), checksum=_checksum(tensors))
-    content = to_safetensors(tensors, metadata={_METADATA_KEY: header.model_dump_json(by_alias=True)})
-    directory.write(f"checkpoint-{state.epoch:05}.safetensors", content)
-    with directory.errors_translated():
-        _append_to_log(directory.path, state.history[-1])
-        for old in _checkpoints(directory.path)[:-_KEPT]:
-            old.unlink(missing_ok=True)
 
+    def __init__(self, attempt: Attempt, folder: Path) -> None:
+        self._attempt = attempt
+        self._folder = folder
 
-def restore(directory: TrialDirectory, state: State) -> None:
-    """Brings a fresh state to the newest checkpoint that can be read; a corrupt one is passed over with a warning.
+    def save(self, state: State) -> None:
+        """Keeps the state after an epoch, then logs the epoch."""
+        tensors = _tensors_of(state)
+        header = _Header(trial_uid=self._uid, history=tuple(state.history), checksum=_checksum(tensors))
+        content = to_safetensors(tensors, metadata={_METADATA_KEY: header.model_dump_json(by_alias=True)})
+        with self._writing():
+            write_atomically(self._folder / f"checkpoint-{state.epoch:05}.safetensors", content)
+            _append_to_log(self._folder, state.history[-1])
+            for old in _checkpoints(self._folder)[:-_KEPT]:
+                old.unlink(missing_ok=True)
 
-    Raises:
-        CheckpointUnusable: if the checkpoint is another trial's or the directory cannot be read.
-    """
-    with directory.errors_translated():
-        for path in reversed(_checkpoints(directory.path)):
-            try:
-                header, tensors = _read(path)
-            except (SafetensorError, ValidationError, ValueError) as error:
-                log("warning", message=f"{path}: corrupt checkpoint passed over ({str(error).partition(chr(10))[0]})")
-                continue
-            if header.trial_uid != directory.trial_uid:
-                raise CheckpointUnusable(
-                    f"{path}: belongs to trial {header.trial_uid}, not to {directory.trial_uid}; want a directory of its own"
-                )
-            _put(state, header, tensors)
-            _mend_log(directory, state.history[-1])
-            log("resumed", epoch=state.epoch, checkpoint=path.name)
-            return
+    def restore(self, state: State) -> None:
+        """Brings a fresh state to the newest checkpoint that can be read; a corrupt one is passed over with a warning."""
+        with self._writing():
+            for left_over in self._folder.glob(".*.tmp"):  # of attempts that were killed while they wrote
+                left_over.unlink(missing_ok=True)
+            for path in reversed(_checkpoints(self._folder)):
+                try:
+                    header, tensors = _read(path)
+                except (SafetensorError, ValidationError, ValueError) as error:
+                    reason = str(error).partition("\n")[0]
+                    log("warning", message=f"{path}: corrupt checkpoint passed over ({reason})")
+                    continue
+                if header.trial_uid != self._uid:
+                    raise CheckpointUnusable(
+                        f"{path}: belongs to trial {header.trial_uid}, not to {self._uid}; want a directory of its own"
+                    )
+                _put(state, header, tensors)
+                _mend_log(self._folder, state.history[-1])
+                log("resumed", epoch=state.epoch, checkpoint=path.name)
+                return
 
+    def write_weights(self, network: DartsNetwork, metadata: dict[str, str]) -> None:
+        """Writes the trained network."""
+        weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+        with self._writing():
+            write_atomically(self._folder / WEIGHTS_FILE, to_safetensors(weights, metadata=metadata))
 
-def write_weights(directory: TrialDirectory, network: DartsNetwork, metadata: dict[str, str]) -> None:
-    """Writes the trained network, under the names of its state_dict.
+    def drop(self) -> None:
+        """Removes what only a resumed attempt would need, once the report is there."""
+        with self._writing():
+            for path in _checkpoints(self._folder):
+                path.unlink(missing_ok=True)
 
-    Raises:
-        CheckpointUnusable, Fenced
-    """
-    weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    directory.write(WEIGHTS_FILE, to_safetensors(weights, metadata=metadata))
+    @property
+    def _uid(self) -> str:
+        return self._attempt.trial.trial_uid
 
-
-def drop_checkpoints(directory: TrialDirectory) -> None:
-    """Removes what only a resumed attempt would need, once the report is there.
-
-    Raises:
-        CheckpointUnusable
-    """
-    with directory.errors_translated():
-        for path in _checkpoints(directory.path):
-            path.unlink(missing_ok=True)
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._attempt.check_fence()
+        try:
+            yield
+        except OSError as error:
+            self._attempt.check_fence()  # a higher attempt tidies up, also what this one was writing
+            raise CheckpointUnusable(
+                f"{error.filename or self._folder}: {error.strerror}; the checkpoint directory {self._folder} must be a "
+                f"directory that this user (uid {os.getuid()}) may write to, with space left"
+            ) from error
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -153,15 +172,15 @@ def _append_to_log(folder: Path, record: EpochRecord) -> None:
         os.fsync(file.fileno())
 
 
-def _mend_log(directory: TrialDirectory, last: EpochRecord) -> None:
+def _mend_log(folder: Path, last: EpochRecord) -> None:
     """Adds the last line where its attempt was killed between checkpoint and log; a line torn there is cut off first."""
-    path = directory.path / EPOCH_LOG
+    path = folder / EPOCH_LOG
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        directory.write(EPOCH_LOG, whole)
+        write_atomically(path, whole)
     if _line(last) not in whole.splitlines():
-        _append_to_log(directory.path, last)
+        _append_to_log(folder, last)
 
 
 def _line(record: EpochRecord) -> bytes:

@@ -19,15 +19,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bananas_core.api.recipe import Recipe
-from bananas_core.contract import Report, TrialFile
-from bananas_core.errors import ArchitectureError
+from bananas_core.attempt import Attempt, write_atomically
+from bananas_core.contract import ATTEMPT_FILE, Report, TrialFile
+from bananas_core.errors import ArchitectureError, AttemptError, ContractError
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.darts import DartsArchitecture
 from bananas_core.spaces.drawing import draw
-from bananas_trainer.attempt import make_report
-from bananas_trainer.directory import TrialDirectory
+from bananas_trainer.attempt import train_attempt
 from bananas_trainer.epoch import EpochRecord, Tell
-from bananas_trainer.errors import RecipeInvalid, TrainerError
+from bananas_trainer.errors import CheckpointUnusable, RecipeInvalid
 from bananas_trainer.genotypes import NAMED, find_genotype
 from bananas_trainer.interruption import Interruption, hold_signals
 from bananas_trainer.log import log, log_epoch
@@ -36,6 +36,7 @@ app = typer.Typer(help="Trains and describes architectures.", no_args_is_help=Tr
 
 _USAGE: Final = 2
 _INTERRUPTED_BY_KEYBOARD: Final = 130
+_TRIAL_FILE: Final = "trial.json"
 
 GenotypeOption = Annotated[str, typer.Option(help=f"{', '.join(NAMED)} or a file that holds one.")]
 
@@ -56,12 +57,14 @@ def train(
     with _errors_told():
         architecture = Architecture.of(_genotype(genotype))
         fields = {**_recipe_file(recipe), **_recipe_fields(set_ or [])}
-        trial = _trial(architecture, _recipe(fields, data), data, out, seed)
+        attempt = _attempt(architecture, _recipe(fields, data), data, out, seed)
         interruption = Interruption(
             lambda: _complain("ended by SIGTERM; the same command goes on after the last epoch")
         )
-        with _epochs_shown(trial) as listener:
-            report = make_report(trial, [listener], before_result=interruption.disarm)
+        report = attempt.finished_report()
+        if report is None:
+            with _epochs_shown(attempt.trial) as listener:
+                report = train_attempt(attempt, [listener], before_result=interruption.disarm)
         _show_report(report, out)
 
 
@@ -139,22 +142,42 @@ def _recipe(fields: dict[str, Any], data: str) -> Recipe:
         raise RecipeInvalid(f"recipe.{'.'.join(map(str, first['loc']))}: {first['input']!r}: {first['msg']}") from error
 
 
-def _trial(architecture: Architecture, recipe: Recipe, data: str, out: Path, seed: int) -> TrialFile:
-    """The training as a trial. Its UID follows from what is trained, so the same command goes on with the same directory."""
+def _attempt(architecture: Architecture, recipe: Recipe, data: str, out: Path, seed: int) -> Attempt:
+    """The training as an attempt of a trial, whose file goes to the directory.
+
+    Its UID follows from what is trained, so the same command goes on with the same directory, and another is refused there.
+    """
     identity = "\n".join([architecture.canonical_json(), recipe.model_dump_json(), str(seed)])
-    uid = sha256(identity.encode()).hexdigest()[:32]
-    return TrialFile(
+    trial = TrialFile(
         namespace="local",
         search="local",
         trial="local",
-        trial_uid=uid,
-        attempt=TrialDirectory(out, uid, 0).highest_attempt() + 1,
+        trial_uid=sha256(identity.encode()).hexdigest()[:32],
+        attempt=1,
         architecture=architecture,
         seed=seed,
         recipe=recipe,
         data_dir=str(Path(data).parent),
         checkpoint_dir=str(out),
+        termination_file=str(out / "message.json"),
     )
+    path = out / _TRIAL_FILE
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            earlier = TrialFile.read(path.read_text(encoding="utf-8"))
+            if earlier.trial_uid != trial.trial_uid:
+                raise CheckpointUnusable(f"--out {out}: holds another training ({path}); want a directory of its own")
+            started = out / ATTEMPT_FILE
+            trial = trial.model_copy(update={"attempt": int(started.read_text()) + 1 if started.exists() else 1})
+        write_atomically(path, trial.model_dump_json(by_alias=True, exclude_none=True) + "\n")
+    except OSError as error:
+        raise CheckpointUnusable(
+            f"--out {out}: {error.strerror}; want a directory that may be written, or none yet"
+        ) from error
+    except (ContractError, ValueError) as error:
+        raise CheckpointUnusable(f"--out {out}: holds files that are no training of this command ({error})") from error
+    return Attempt.start(path)
 
 
 @contextmanager
@@ -191,7 +214,7 @@ def _show_report(report: Report, out: Path) -> None:
 def _errors_told() -> Iterator[None]:
     try:
         yield
-    except TrainerError as error:
+    except AttemptError as error:
         _complain(str(error))
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:

@@ -20,7 +20,7 @@ def hold_signals() -> None:
 class Interruption:
     """Ends the process on SIGTERM, until `disarm`."""
 
-    def __init__(self, last_words: Callable[[], None]) -> None:
+    def __init__(self, last_words: Callable[[], object]) -> None:
         self._lock = threading.Lock()
         self._last_words = last_words
         threading.Thread(target=self._wait, daemon=True).start()

@@ -11,23 +11,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from bananas_trainer import checkpoint
 from bananas_trainer.augmentation import Normalisation, augment
+from bananas_trainer.checkpoint import Checkpoints
 from bananas_trainer.data import Split, normalisation, split
-from bananas_trainer.directory import TrialDirectory
+from bananas_trainer.device import device_name
 from bananas_trainer.epoch import EpochRecord, Tell
 from bananas_trainer.errors import Diverged, OutOfDeviceMemory
 from bananas_trainer.fitting import check_recipe
+from bananas_trainer.log import log
 from bananas_trainer.networks.darts import DropPath
 from bananas_trainer.schedule import drop_path_probability, learning_rate
 from bananas_trainer.training import Result, State, Task, generator_of, result_of, start
 
 
-def train(task: Task, directory: TrialDirectory | None, tell: Tell) -> Result:
+def train(task: Task, checkpoints: Checkpoints | None, tell: Tell) -> Result:
     """Trains to the end, from the newest checkpoint where there is one; `tell` hears of every epoch.
 
     Raises:
-        RecipeInvalid, Diverged, OutOfDeviceMemory, CheckpointUnusable, Fenced
+        AttemptError: RecipeInvalid, Diverged, OutOfDeviceMemory, CheckpointUnusable, or that a higher attempt has started.
     """
     recipe = task.recipe
     parts = split(task.data.y_train, recipe.validation_fraction)
@@ -35,25 +36,48 @@ def train(task: Task, directory: TrialDirectory | None, tell: Tell) -> Result:
     with _memory_errors_translated(task):
         batches = Batches(task, parts)
         state = start(task)
-        if directory is not None:
-            checkpoint.restore(directory, state)
+        if checkpoints is not None:
+            checkpoints.restore(state)
+        log_start(task, parts, state)
         while state.epoch < recipe.epochs:
-            began = time.monotonic()
-            loss = train_epoch(task, state, batches)
-            accuracy = validate(task, state, batches)
-            record = EpochRecord(
-                attempt=task.attempt,
-                epoch=state.epoch + 1,
-                loss=loss,
-                validation_accuracy=accuracy,
-                learning_rate=learning_rate(recipe, state.epoch),
-                seconds=time.monotonic() - began,
-            )
+            record = run_epoch(task, state, batches)
             state.history.append(record)
-            if directory is not None:
-                checkpoint.save(directory, state)
+            if checkpoints is not None:
+                checkpoints.save(state)
             tell(record)
     return result_of(state, recipe.score_epochs)
+
+
+def log_start(task: Task, parts: Split, state: State) -> None:
+    """Says what is about to be trained, and where."""
+    log(
+        "training",
+        data=task.data.name,
+        training_images=len(parts.training),
+        validation_images=len(parts.validation),
+        device=device_name(task.device),
+        done=state.epoch,
+        epochs=task.recipe.epochs,
+    )
+
+
+def run_epoch(task: Task, state: State, batches: "Batches") -> EpochRecord:
+    """Trains for one epoch and validates.
+
+    Raises:
+        Diverged
+    """
+    began = time.monotonic()
+    loss = train_epoch(task, state, batches)
+    accuracy = validate(task, state, batches)
+    return EpochRecord(
+        attempt=task.attempt,
+        epoch=state.epoch + 1,
+        loss=loss,
+        validation_accuracy=accuracy,
+        learning_rate=learning_rate(task.recipe, state.epoch),
+        seconds=time.monotonic() - began,
+    )
 
 
 class Batches:
