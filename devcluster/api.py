@@ -42,6 +42,9 @@ class Api:
     def patch(self, path: str, body: object) -> None:
         self._send("PATCH", path, body, "application/strategic-merge-patch+json")
 
+    def delete(self, path: str) -> None:
+        self._send("DELETE", path, None, "")
+
     def _send(self, method: str, path: str, body: object, content_type: str) -> bytes:
         token = credentials.tokens(self._paths)["admin"]
         request = urllib.request.Request(
@@ -52,7 +55,9 @@ class Api:
         )
         trust = ssl.create_default_context(cafile=str(credentials.server_certificate(self._paths)))
         # No proxy of the environment: the address is on this machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+        )
         with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             content: bytes = response.read()
         return content

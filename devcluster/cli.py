@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from devcluster import binary, cluster, processes, teardown
+from devcluster import binary, cluster, images, processes, teardown, volumes
 from devcluster.errors import DevclusterError, Refused
 from devcluster.paths import Paths
 from devcluster.steps import say
@@ -51,6 +51,14 @@ def _run(options: argparse.Namespace, paths: Paths) -> int:
             _need_root("down")
             with _lock():
                 teardown.purge(paths) if options.purge else teardown.down(paths)
+        case "images":
+            _images(options, paths)
+        case "volume":
+            print(
+                volumes.ensure(
+                    paths, options.name, namespace=options.namespace, copies=options.copy, read_only=options.read_only
+                )
+            )
         case "env":
             print(f"export KUBECONFIG={paths.kubeconfig}\nexport PATH={paths.bin}:$PATH")
         case "status":
@@ -66,15 +74,47 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start the cluster, or what is missing of it")
     down = commands.add_parser("down", help="take the cluster away; images stay")
     down.add_argument("--purge", action="store_true", help="remove the state folder, images included")
+    image = commands.add_parser(
+        "images", help="build what changed and put it on the node; prints a line `name reference` for each"
+    )
+    image.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(images.NAMES)}; all when none is named")
+    image.add_argument("--build-only", action="store_true", help="needs no cluster")
+    image.add_argument(
+        "--prefix", metavar="REGISTRY/PATH", help="name them for a registry instead, for a cluster that is not ours"
+    )
+    image.add_argument("--push", action="store_true", help="push them there (log in with `buildah login` first)")
+    volume = commands.add_parser("volume", help="make a claim that pods share; prints its folder")
+    volume.add_argument("name", help="of the claim")
+    volume.add_argument("--namespace", default="default")
+    volume.add_argument("--copy", nargs="+", type=Path, default=[], metavar="FILE", help="put these files into it")
+    volume.add_argument("--read-only", action="store_true")
     commands.add_parser("env", help="print shell lines that make kubectl use the cluster")
     status = commands.add_parser("status", help="exit code 0 when the cluster is up")
     status.add_argument("--json", action="store_true", help="print the paths of everything")
     return parser
 
 
+def _images(options: argparse.Namespace, paths: Paths) -> None:
+    _need_root("images")
+    cluster.check_disk(paths)
+    names = tuple(dict.fromkeys(options.names)) or images.NAMES
+    if options.prefix:
+        references = images.push(paths, names, options.prefix, upload=options.push)
+    elif options.build_only:
+        references = images.build(paths, names)
+    else:
+        references = images.load(paths, names)
+    for name, reference in references.items():
+        print(name, reference)
+
+
 def _need_root(command: str) -> None:
     if os.geteuid() != 0:
-        raise Refused([f"`{command}` needs root: what it takes away was made by root."])
+        raise Refused(
+            [
+                f"`{command}` needs root (this is user {os.geteuid()}): it works on mounts and namespaces. Run it with sudo."
+            ]
+        )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from devcluster import binary, containers, control_plane, credentials, facts, network, node, objects, packages, pause, preflight, processes, teardown
+from devcluster import (
+    binary,
+    containers,
+    control_plane,
+    credentials,
+    facts,
+    network,
+    node,
+    objects,
+    packages,
+    pause,
+    preflight,
+    processes,
+    teardown,
+)
 from devcluster.api import Api
 from devcluster.errors import Refused
 from devcluster.paths import Paths
@@ -16,12 +30,28 @@ from devcluster.steps import say, step
 from devcluster.waiting import until
 
 # In the order in which they are started. Without the first three nothing of a cluster is worth keeping.
-PARTS = ("etcd", "kube-apiserver", "containerd", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns")
+PARTS = (
+    "etcd",
+    "kube-apiserver",
+    "containerd",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+)
 VITAL = frozenset(PARTS[:3])
 
 
 def check(paths: Paths) -> None:
     problems = preflight.judge(facts.gather(paths))
+    if problems:
+        raise Refused(problems)
+
+
+def check_disk(paths: Paths) -> None:
+    """For images, which need no cluster."""
+    problems = preflight.judge_disk(facts.gather(paths))
     if problems:
         raise Refused(problems)
 
@@ -108,7 +138,9 @@ def give_objects(paths: Paths) -> None:
         objects.add_gpus(api)
     _wait(lambda: objects.node_ready(api), "the node is Ready", kubelet_log)
     _wait(lambda: objects.gpus(api, "allocatable") == objects.GPUS, "the node's GPUs are allocatable", kubelet_log)
-    _wait(lambda: objects.namespaces_ready(api), "the default service account", paths.logs / "kube-controller-manager.log")
+    _wait(
+        lambda: objects.namespaces_ready(api), "the default service account", paths.logs / "kube-controller-manager.log"
+    )
 
 
 def _wait(condition: Callable[[], bool], what: str, log: Path) -> None:

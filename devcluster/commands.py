@@ -45,7 +45,9 @@ def run(
     except FileNotFoundError as missing:
         raise CommandFailed(f"{missing.filename} is not installed. {hint}".strip()) from missing
     except subprocess.TimeoutExpired as late:
-        raise CommandFailed(f"`{shlex.join(command)}` took longer than {timeout_seconds:.0f} s. {hint}".strip()) from late
+        raise CommandFailed(
+            f"`{shlex.join(command)}` took longer than {timeout_seconds:.0f} s. {hint}".strip()
+        ) from late
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise CommandFailed(f"`{shlex.join(command)}` failed with exit code {done.returncode}. {hint}\n{tail}".strip())

@@ -12,8 +12,11 @@ NAMESPACE = "k8s.io"
 
 
 def ctr(paths: Paths, *arguments: str | Path, timeout_seconds: float | None = 60) -> str:
-    base: list[str | Path] = ["ctr", "--address", paths.containerd_socket, "--namespace", NAMESPACE]
-    return commands.run([*base, *arguments], timeout_seconds=timeout_seconds)
+    return commands.run([*command(paths), *arguments], timeout_seconds=timeout_seconds)
+
+
+def command(paths: Paths) -> list[str]:
+    return ["ctr", "--address", str(paths.containerd_socket), "--namespace", NAMESPACE]
 
 
 def answers(paths: Paths) -> bool:

@@ -58,7 +58,9 @@ def api_server(paths: Paths, program: Path) -> Daemon:
         "audit-log-format": "json",
         "audit-log-maxsize": 2000,  # MB; a test that reads it must not meet a rotation
     }
-    return Daemon("kube-apiserver", _command(program, "kube-apiserver", flags), {policy: json.dumps(AUDIT_POLICY, indent=1)})
+    return Daemon(
+        "kube-apiserver", _command(program, "kube-apiserver", flags), {policy: json.dumps(AUDIT_POLICY, indent=1)}
+    )
 
 
 def controller_manager(paths: Paths, program: Path) -> Daemon:
@@ -108,17 +110,29 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "omitManagedFields": True,
     "rules": [
-        _rule("None", nonResourceURLs=["/healthz*", "/readyz*", "/livez*", "/version", "/openapi/*", "/api*", "/metrics"]),
+        _rule(
+            "None", nonResourceURLs=["/healthz*", "/readyz*", "/livez*", "/version", "/openapi/*", "/api*", "/metrics"]
+        ),
         # Renewed every few seconds by components that nobody asks about.
-        _rule("None", resources=[{"group": "coordination.k8s.io", "resources": ["leases"]}], userGroups=["system:nodes"]),
-        _rule("RequestResponse", verbs=WRITES, resources=[{"group": "nas.bananas.dev"}, {"group": "batch", "resources": ["jobs", "jobs/status"]}]),
+        _rule(
+            "None", resources=[{"group": "coordination.k8s.io", "resources": ["leases"]}], userGroups=["system:nodes"]
+        ),
+        _rule(
+            "RequestResponse",
+            verbs=WRITES,
+            resources=[{"group": "nas.bananas.dev"}, {"group": "batch", "resources": ["jobs", "jobs/status"]}],
+        ),
         _rule("Metadata", verbs=WRITES),
         _rule(
             "None",
             verbs=["get", "list", "watch"],
             userGroups=["system:nodes", "system:serviceaccounts:kube-system"],
         ),
-        _rule("None", verbs=["get", "list", "watch"], users=[user for user, _ in credentials.USERS.values() if user.startswith("system:")]),
+        _rule(
+            "None",
+            verbs=["get", "list", "watch"],
+            users=[user for user, _ in credentials.USERS.values() if user.startswith("system:")],
+        ),
         _rule("Metadata"),
     ],
 }

@@ -52,7 +52,9 @@ def ensure_keys(paths: Paths) -> None:
         commands.run(["openssl", "genrsa", "-out", unfinished, "2048"])
         unfinished.rename(key)
     if not tokens_file(paths).exists():
-        lines = (f'{secrets.token_hex(24)},{user},{component},"{groups}"' for component, (user, groups) in USERS.items())
+        lines = (
+            f'{secrets.token_hex(24)},{user},{component},"{groups}"' for component, (user, groups) in USERS.items()
+        )
         _write(tokens_file(paths), "\n".join(lines) + "\n")
 
 

@@ -23,6 +23,10 @@ CGROUP_V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids")
 BINARY_GB = 5.5
 # etcd, logs and volumes of a long demo.
 RUNNING_GB = 2.0
+# The torch image: 5.9 in buildah, 11.5 in containerd (packed and unpacked), 5.7 while it is moved from one to the other; 1 for the others.
+IMAGES_GB = 24.0
+# torch as it was downloaded, in uv's cache (which links the files of a virtual environment, so that costs nothing more).
+PACKAGES_GB = 5.8
 CONFLICTING_PACKAGES = ("containerd.io", "docker-ce")
 
 
@@ -67,11 +71,23 @@ def _cgroup_problems() -> list[str]:
 
 def _disk_needs(paths: Paths) -> list[DiskNeed]:
     program = 0.0 if binary.location(paths).exists() else BINARY_GB
-    go_caches = Path.home()
+    home = Path.home()
+    unmade = 0.0 if images_made(paths) else 1.0
     return [
-        _disk_need(go_caches, "building Kubernetes", program),
+        _disk_need(home, "building Kubernetes", program),
+        _disk_need(home, "Python packages", unmade * PACKAGES_GB),
+        _disk_need(paths.state, "images", unmade * IMAGES_GB),
         _disk_need(paths.state, "a running cluster", RUNNING_GB),
     ]
+
+
+def images_made(paths: Paths) -> bool:
+    """Whether the heavy one is there, of whatever version: a layer of gigabytes in containerd."""
+    blobs = paths.containerd / "io.containerd.content.v1.content" / "blobs" / "sha256"
+    try:
+        return any(blob.stat().st_size > 2e9 for blob in blobs.iterdir())
+    except OSError:
+        return False
 
 
 def _disk_need(folder: Path, purpose: str, needed_gb: float) -> DiskNeed:

@@ -84,7 +84,10 @@ def remove_rules() -> int:
             if commands.succeeds(["grep", "-qx", table, f"/proc/net/{family[:-1]}_names"]) or _is_nft(family):
                 orders = removal(commands.run([f"{family}-save", "-t", table]))
                 if orders:
-                    commands.run([f"{family}-restore", "--noflush", "--wait", "5"], stdin="\n".join([f"*{table}", *orders, "COMMIT", ""]))
+                    commands.run(
+                        [f"{family}-restore", "--noflush", "--wait", "5"],
+                        stdin="\n".join([f"*{table}", *orders, "COMMIT", ""]),
+                    )
                 removed += len(orders)
     return removed
 

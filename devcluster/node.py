@@ -19,7 +19,10 @@ PAUSE_IMAGE = "localhost/pause:dev"
 
 def containerd(paths: Paths) -> Daemon:
     config = paths.config / "containerd.toml"
-    files = {config: _containerd_config(paths), paths.config / "cni" / "10-bridge.conflist": json.dumps(_cni_config(paths), indent=1)}
+    files = {
+        config: _containerd_config(paths),
+        paths.config / "cni" / "10-bridge.conflist": json.dumps(_cni_config(paths), indent=1),
+    }
     return Daemon("containerd", ("/usr/bin/containerd", "--config", str(config)), files)
 
 
@@ -106,7 +109,12 @@ def _kubelet_config(paths: Paths) -> dict[str, object]:
         # Images come from nowhere but `devcluster images`: never collect them.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"},
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1%",
+            "imagefs.available": "1%",
+            "nodefs.inodesFree": "1%",
+        },
         "serializeImagePulls": False,
         "maxPods": 200,
     }

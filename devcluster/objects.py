@@ -30,7 +30,11 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
                 "kind": "ClusterRole",
                 "metadata": {"name": ROLE},
                 "rules": [
-                    {"apiGroups": [""], "resources": ["services", "namespaces", "pods", "endpoints"], "verbs": ["list", "watch"]},
+                    {
+                        "apiGroups": [""],
+                        "resources": ["services", "namespaces", "pods", "endpoints"],
+                        "verbs": ["list", "watch"],
+                    },
                     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
                 ],
             },
@@ -51,7 +55,11 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
             {
                 "apiVersion": "v1",
                 "kind": "Service",
-                "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"kubernetes.io/name": "CoreDNS"}},
+                "metadata": {
+                    "name": "kube-dns",
+                    "namespace": "kube-system",
+                    "labels": {"kubernetes.io/name": "CoreDNS"},
+                },
                 "spec": {"clusterIP": addresses.DNS, "ports": DNS_PORTS},
             },
         ),
@@ -63,7 +71,10 @@ def _objects() -> list[tuple[str, dict[str, Any]]]:
                 "metadata": {
                     "name": "kube-dns",
                     "namespace": "kube-system",
-                    "labels": {"kubernetes.io/service-name": "kube-dns", "endpointslice.kubernetes.io/managed-by": "devcluster"},
+                    "labels": {
+                        "kubernetes.io/service-name": "kube-dns",
+                        "endpointslice.kubernetes.io/managed-by": "devcluster",
+                    },
                 },
                 "addressType": "IPv4",
                 "endpoints": [{"addresses": [addresses.HOST]}],

@@ -76,8 +76,12 @@ class Paths:
         return self.state / "buildah"
 
     @property
-    def image_layouts(self) -> Path:
-        return self.state / "images"
+    def buildah_run(self) -> Path:
+        return self.state / "buildah-run"
+
+    @property
+    def image_scratch(self) -> Path:
+        return self.state / "image-scratch"
 
     # In the cache folder.
     @property

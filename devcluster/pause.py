@@ -59,7 +59,10 @@ def pack(program: bytes, *, name: str) -> bytes:
     )
     named = {**_descriptor(f"{media}.manifest.v1+json", manifest), "annotations": {"io.containerd.image.name": name}}
     blobs = {f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}": blob for blob in (layer, config, manifest)}
-    top = {"oci-layout": _json({"imageLayoutVersion": "1.0.0"}), "index.json": _json({"schemaVersion": 2, "manifests": [named]})}
+    top = {
+        "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
+        "index.json": _json({"schemaVersion": 2, "manifests": [named]}),
+    }
     return _tar({**top, **blobs}, mode=0o644)
 
 

@@ -64,10 +64,12 @@ def judge(facts: Facts) -> list[str]:
         return [f"Linux is needed: a kubelet runs nowhere else. {ELSEWHERE}"]
     if facts.user_id != 0:
         # Without root most other facts cannot be seen either.
-        return [f"root is needed (this is user {facts.user_id}): a kubelet makes cgroups, mounts and network namespaces. Run it with sudo. {ELSEWHERE}"]
+        return [
+            f"root is needed (this is user {facts.user_id}): a kubelet makes cgroups, mounts and network namespaces. Run it with sudo. {ELSEWHERE}"
+        ]
     return [
         *_machine(facts),
-        *_disk(facts.disk_needs),
+        *judge_disk(facts),
         *_network(facts),
         *_foreign_runtimes(facts),
     ]
@@ -76,42 +78,63 @@ def judge(facts: Facts) -> list[str]:
 def _machine(facts: Facts) -> list[str]:
     problems = []
     if facts.architecture != "x86_64":
-        problems.append(f"an x86_64 machine is needed (this is {facts.architecture}): the locked Python packages are for it. {ELSEWHERE}")
+        problems.append(
+            f"an x86_64 machine is needed (this is {facts.architecture}): the locked Python packages are for it. {ELSEWHERE}"
+        )
     if facts.missing_packages and not facts.has_apt:
-        problems.append(f"these Debian packages are missing and there is no apt-get: {', '.join(facts.missing_packages)}. Install their like by hand. {ELSEWHERE}")
+        problems.append(
+            f"these Debian packages are missing and there is no apt-get: {', '.join(facts.missing_packages)}. Install their like by hand. {ELSEWHERE}"
+        )
     for problem in facts.cgroup_problems:
-        problems.append(f"the cgroup tree cannot be used: {problem}. In a container, start it privileged with a writable /sys/fs/cgroup. {ELSEWHERE}")
+        problems.append(
+            f"the cgroup tree cannot be used: {problem}. In a container, start it privileged with a writable /sys/fs/cgroup. {ELSEWHERE}"
+        )
     if not facts.can_make_network_namespace:
-        problems.append(f"network namespaces cannot be made (`unshare --net` fails), so no pod can start. In a container, start it privileged. {ELSEWHERE}")
+        problems.append(
+            f"network namespaces cannot be made (`unshare --net` fails), so no pod can start. In a container, start it privileged. {ELSEWHERE}"
+        )
     if not facts.can_mount:
-        problems.append(f"filesystems cannot be mounted (`unshare --mount` fails), so no container can start. In a container, start it privileged. {ELSEWHERE}")
+        problems.append(
+            f"filesystems cannot be mounted (`unshare --mount` fails), so no container can start. In a container, start it privileged. {ELSEWHERE}"
+        )
     return problems
 
 
-def _disk(needs: tuple[DiskNeed, ...]) -> list[str]:
-    problems = []
+def judge_disk(facts: Facts) -> list[str]:
+    """What is needed on each filesystem, added up."""
+    needs, problems = facts.disk_needs, []
     for filesystem in sorted({need.filesystem for need in needs}):
         here = [need for need in needs if need.filesystem == filesystem]
         needed, free = sum(need.needed_gb for need in here), min(need.free_gb for need in here)
         if needed > free:
-            parts = "; ".join(f"{need.needed_gb:.1f} GB under {need.folder} for {need.purpose}" for need in here if need.needed_gb)
+            parts = "; ".join(
+                f"{need.needed_gb:.1f} GB under {need.folder} for {need.purpose}" for need in here if need.needed_gb
+            )
             remedy = "Free some space, or name other folders with BANANAS_STATE and XDG_CACHE_HOME."
-            problems.append(f"too little disk on {filesystem}: {needed:.1f} GB are needed, {free:.1f} GB are free ({parts}). {remedy} {ELSEWHERE}")
+            problems.append(
+                f"too little disk on {filesystem}: {needed:.1f} GB are needed, {free:.1f} GB are free ({parts}). {remedy} {ELSEWHERE}"
+            )
     return problems
 
 
 def _network(facts: Facts) -> list[str]:
     problems = []
     if facts.bridge_mac not in (None, addresses.BRIDGE_MAC):
-        problems.append(f"a network interface {addresses.BRIDGE} exists that somebody else made (another Kubernetes or CNI?). Stop that, then `ip link delete {addresses.BRIDGE}`. {ELSEWHERE}")
+        problems.append(
+            f"a network interface {addresses.BRIDGE} exists that somebody else made (another Kubernetes or CNI?). Stop that, then `ip link delete {addresses.BRIDGE}`. {ELSEWHERE}"
+        )
     for use in facts.addresses_in_use:
         for ours in (addresses.POD_RANGE, addresses.SERVICE_RANGE):
             if ipaddress.ip_interface(use.network).network.overlaps(ipaddress.ip_network(ours)):
-                problems.append(f"the address range {ours} is in use: {use.network} on {use.interface}. Take that address or route away. {ELSEWHERE}")
+                problems.append(
+                    f"the address range {ours} is in use: {use.network} on {use.interface}. Take that address or route away. {ELSEWHERE}"
+                )
     for listener in facts.listeners:
         if _collides(listener):
             who = addresses.PORTS[listener.port]
-            problems.append(f"port {listener.port}/{listener.protocol} ({who}) is in use on {listener.address} by another program. Stop it (`ss -lnp` names it). {ELSEWHERE}")
+            problems.append(
+                f"port {listener.port}/{listener.protocol} ({who}) is in use on {listener.address} by another program. Stop it (`ss -lnp` names it). {ELSEWHERE}"
+            )
     return problems
 
 
@@ -124,9 +147,16 @@ def _collides(listener: Listener) -> bool:
 
 
 def _foreign_runtimes(facts: Facts) -> list[str]:
-    problems = [f"another cluster of this program runs, with its state in {state}. Take it down first: `BANANAS_STATE={state} make cluster-down`." for state in facts.other_clusters]
+    problems = [
+        f"another cluster of this program runs, with its state in {state}. Take it down first: `BANANAS_STATE={state} make cluster-down`."
+        for state in facts.other_clusters
+    ]
     if facts.conflicting_packages:
-        problems.append(f"a containerd that somebody else made is installed ({', '.join(facts.conflicting_packages)}) and cannot stand beside Debian's. It is left alone. {ELSEWHERE}")
+        problems.append(
+            f"a containerd that somebody else made is installed ({', '.join(facts.conflicting_packages)}) and cannot stand beside Debian's. It is left alone. {ELSEWHERE}"
+        )
     if facts.foreign_containerd:
-        problems.append(f"a containerd that somebody else made is running ({', '.join(facts.foreign_containerd)}). Stop it (and Docker) while this cluster is up. {ELSEWHERE}")
+        problems.append(
+            f"a containerd that somebody else made is running ({', '.join(facts.foreign_containerd)}). Stop it (and Docker) while this cluster is up. {ELSEWHERE}"
+        )
     return problems

@@ -62,7 +62,9 @@ def leaders(state: Path) -> dict[str, Process]:
 def _read(pid: int) -> Process | None:
     try:
         pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        marks = dict(pair.decode(errors="replace").split("=", 1) for pair in pairs if pair.startswith(b"BANANAS_DEVCLUSTER_"))
+        marks = dict(
+            pair.decode(errors="replace").split("=", 1) for pair in pairs if pair.startswith(b"BANANAS_DEVCLUSTER_")
+        )
         if MARK_STATE not in marks:
             return None
         # The name of the program, in parentheses, may hold spaces; the session is the 4th field after it.
@@ -143,7 +145,9 @@ def _still_alive(handles: list[int], seconds: float) -> list[int]:
     return sorted(waiting_for)
 
 
-def wait_ready(part: str, condition: waiting.Condition, *, state: Path, log: Path, deadline_seconds: float = 60.0) -> None:
+def wait_ready(
+    part: str, condition: waiting.Condition, *, state: Path, log: Path, deadline_seconds: float = 60.0
+) -> None:
     """Waits for `condition`; fails at once, with the end of the log, when the process has ended."""
 
     def ready_or_dead() -> bool:

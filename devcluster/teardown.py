@@ -8,6 +8,7 @@ The images that containerd and buildah hold stay (`purge` takes them too): to im
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -29,7 +30,14 @@ CNI_RESULTS = Path("/var/lib/cni/results")
 
 def remains(paths: Paths) -> bool:
     """Whether anything of a cluster is there, running or not."""
-    return bool(processes.find(paths.state) or cgroups() or mounts(paths) or network.bridge_is_ours() or paths.etcd.exists())
+    return bool(
+        image_mounts(paths)
+        or processes.find(paths.state)
+        or cgroups()
+        or mounts(paths)
+        or network.bridge_is_ours()
+        or paths.etcd.exists()
+    )
 
 
 def down(paths: Paths) -> None:
@@ -51,14 +59,15 @@ def purge(paths: Paths) -> None:
 def remove(paths: Paths) -> None:
     """Pods first, so that containerd itself ends them; each later step ends what an earlier one could not."""
     parts = processes.leaders(paths.state)
-    containerd = parts.pop("containerd", None)
-    processes.stop(parts.values())  # the kubelet among them: it would start the pods again
-    if containerd is not None:
+    # Not etcd yet: it waits for its clients, and kube-apiserver for an etcd that is gone. The kubelet now: it would start the pods again.
+    processes.stop(process for part, process in parts.items() if part not in ("etcd", "containerd"))
+    if "containerd" in parts:
         with contextlib.suppress(CommandFailed):  # it may hang, or be half started
             containers.remove_all(paths)
     processes.stop(processes.find(paths.state))
     kill_cgroups()
-    unmount(paths)
+    unmount(mounts(paths))
+    unmount_images(paths)
     if shutil.which("iptables", path=commands.SEARCH_PATH):
         network.remove_rules()
     network.remove_bridge()
@@ -74,7 +83,11 @@ def cgroups() -> list[Path]:
 
 def make_cgroups() -> None:
     """The kubelet wants its root cgroup to be there in every controller."""
-    trees = [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else [tree for tree in CGROUPS.iterdir() if (tree / "tasks").exists()]
+    trees = (
+        [CGROUPS]
+        if (CGROUPS / "cgroup.controllers").exists()
+        else [tree for tree in CGROUPS.iterdir() if (tree / "tasks").exists()]
+    )
     for tree in trees:
         (tree / CGROUP).mkdir(exist_ok=True)
         _copy_cpuset(tree)
@@ -122,24 +135,48 @@ def _rmdir(folder: Path) -> bool:
 
 
 def mounts(paths: Paths) -> list[Path]:
-    """Below the state folder, the last one first."""
+    """The cluster's, below the state folder."""
+    return [point for point in _mounts_below(paths.state) if paths.buildah not in point.parents]
+
+
+def image_mounts(paths: Paths) -> list[Path]:
+    """buildah's own."""
+    return _mounts_below(paths.buildah)
+
+
+def _mounts_below(folder: Path) -> list[Path]:
+    """The last one first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [Path(line.split()[4].encode().decode("unicode_escape")) for line in lines]
-    return [point for point in reversed(points) if paths.state in point.parents and paths.buildah not in point.parents]
+    return [point for point in reversed(points) if folder in point.parents]
 
 
-def unmount(paths: Paths) -> None:
-    for point in mounts(paths):
+def images_lock(paths: Paths) -> Path:
+    """Held by whoever builds images; its mounts are in use then."""
+    return paths.state / "images.lock"
+
+
+def unmount_images(paths: Paths) -> None:
+    """What a killed build left mounted. A running one takes its mounts away itself."""
+    if not image_mounts(paths):
+        return
+    with images_lock(paths).open("w") as lock, contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unmount(image_mounts(paths))
+
+
+def unmount(points: list[Path]) -> None:
+    for point in points:
         if not commands.succeeds(["umount", point]):
             commands.run(["umount", "--lazy", point])
 
 
 def remove_files(paths: Paths) -> None:
-    """etcd's data and all that describes pods. Logs stay until the next `up`: somebody may want to know what went wrong."""
+    """etcd's data, the volumes that it knew and all that describes pods. Logs stay until the next `up`: somebody may want to know what went wrong."""
     for path in _shim_sockets(paths):
         path.unlink(missing_ok=True)
     shims = [paths.containerd / "io.containerd.runtime.v2.task"]
-    for folder in (paths.kubelet, paths.run, paths.pod_logs, *shims, paths.etcd):
+    for folder in (paths.kubelet, paths.run, paths.pod_logs, paths.volumes, *shims, paths.etcd):
         if folder.exists():
             shutil.rmtree(folder)
     for link in CONTAINER_LOG_LINKS.glob("*.log"):
