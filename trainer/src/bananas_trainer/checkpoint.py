@@ -28,7 +28,7 @@ from bananas_core.attempt import Attempt, write_atomically
 from bananas_core.model import Model
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.errors import CheckpointUnusable
-from bananas_trainer.log import log
+from bananas_trainer.log import log, warn
 from bananas_trainer.networks.darts import DartsNetwork
 from bananas_trainer.training import State
 
@@ -80,7 +80,7 @@ class Checkpoints:
                     header, tensors = _read(path)
                 except (SafetensorError, ValidationError, ValueError) as error:
                     reason = str(error).partition("\n")[0]
-                    log("warning", message=f"{path}: corrupt checkpoint passed over ({reason})")
+                    warn(f"{path}: corrupt checkpoint passed over ({reason})")
                     continue
                 if header.trial_uid != self._uid:
                     raise CheckpointUnusable(

@@ -30,7 +30,7 @@ from bananas_trainer.epoch import EpochRecord, Tell
 from bananas_trainer.errors import CheckpointUnusable, RecipeInvalid
 from bananas_trainer.genotypes import NAMED, find_genotype
 from bananas_trainer.interruption import Interruption, hold_signals
-from bananas_trainer.log import log, log_epoch
+from bananas_trainer.log import log, log_epoch, log_for_a_person, log_for_machines
 
 app = typer.Typer(help="Trains and describes architectures.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -61,10 +61,8 @@ def train(
         interruption = Interruption(
             lambda: _complain("ended by SIGTERM; the same command goes on after the last epoch")
         )
-        report = attempt.finished_report()
-        if report is None:
-            with _epochs_shown(attempt.trial) as listener:
-                report = train_attempt(attempt, [listener], before_result=interruption.disarm)
+        with _epochs_shown(attempt.trial) as listener:
+            report = attempt.finished_report() or train_attempt(attempt, [listener], interruption.disarm)
         _show_report(report, out)
 
 
@@ -184,8 +182,10 @@ def _attempt(architecture: Architecture, recipe: Recipe, data: str, out: Path, s
 def _epochs_shown(trial: TrialFile) -> Iterator[Tell]:
     """A progress bar on a terminal, JSON lines otherwise."""
     if not sys.stdout.isatty():
+        log_for_machines()
         yield log_epoch
         return
+    log_for_a_person()
     columns = (
         TextColumn("epoch"),
         MofNCompleteColumn(),

@@ -1,17 +1,56 @@
-"""The log of the programs: one JSON object a line on standard output, read by `kubectl logs` and log collectors."""
+"""The log of the programs: for machines one JSON object a line on standard output, for a person on a terminal warnings only.
+
+Whatever trains calls `log`; only the programs decide, once, where it goes.
+"""
 
 import json
+import logging
 import sys
+from typing import Final
 
 from bananas_trainer.epoch import EpochRecord
 
+_LOGGER: Final = logging.getLogger("bananas_trainer")
+_FIELDS: Final = "fields"
+
 
 def log(event: str, **fields: str | float | None) -> None:
-    """Writes one line."""
-    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-    sys.stdout.flush()
+    """Tells of an event."""
+    _LOGGER.info(event, extra={_FIELDS: fields})
+
+
+def warn(message: str) -> None:
+    """Tells of something that a person should look at; the training goes on."""
+    _LOGGER.warning("warning", extra={_FIELDS: {"message": message}})
 
 
 def log_epoch(record: EpochRecord) -> None:
-    """Writes the line of a trained epoch."""
+    """Tells of a trained epoch."""
     log("epoch", **record.model_dump(by_alias=True))
+
+
+def log_for_machines() -> None:
+    """From here on the log goes to standard output, one JSON object a line."""
+    _set_up(logging.INFO, logging.StreamHandler(sys.stdout), _JsonLine())
+
+
+def log_for_a_person() -> None:
+    """From here on warnings go to standard error as text; a progress bar shows the rest."""
+    _set_up(logging.WARNING, logging.StreamHandler(sys.stderr), _Text())
+
+
+def _set_up(level: int, handler: logging.StreamHandler, formatter: logging.Formatter) -> None:  # type: ignore[type-arg]
+    handler.setFormatter(formatter)
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel(level)
+    _LOGGER.propagate = False
+
+
+class _JsonLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"event": record.getMessage(), **record.__dict__.get(_FIELDS, {})})
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.getMessage()}: {record.__dict__.get(_FIELDS, {}).get('message', '')}"

@@ -13,11 +13,12 @@ hold_signals()  # before the imports below, which take a while, and before any t
 from bananas_core.attempt import Attempt, run  # noqa: E402
 from bananas_core.contract import ExitCode, Report  # noqa: E402
 from bananas_trainer.attempt import train_attempt  # noqa: E402
-from bananas_trainer.log import log_epoch  # noqa: E402
+from bananas_trainer.log import log_epoch, log_for_machines  # noqa: E402
 
 
 def main() -> int:
     """Runs the attempt and gives its exit code."""
+    log_for_machines()
     return run(_train)
 
 
