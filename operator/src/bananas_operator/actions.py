@@ -1,0 +1,85 @@
+"""What a pass may do to the cluster: the vocabulary between `plan` and `apply`. No behaviour."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from bananas_core.api import NASSearchStatus, NASTrialStatus
+from bananas_operator.resources import Json
+from bananas_operator.views import TrialView
+
+
+@dataclass(frozen=True)
+class Note:
+    """An Event about the search, for a person."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class WriteTrial:
+    """Write a trial's status, at the observed version."""
+
+    trial: TrialView
+    status: NASTrialStatus
+    decision: str
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Start an attempt."""
+
+    trial: TrialView
+    attempt: int
+    manifest: Json
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Delete the Job of an attempt that is settled."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class EnsurePredictor:
+    """Make what is missing of a predictor, and bring its Deployment up to date."""
+
+    service_account: Json
+    role_binding: Json
+    deployment: Json
+    outdated: bool
+    """Whether the Deployment is there, made from another template."""
+    present: bool
+    """Whether the Deployment is there."""
+
+
+@dataclass(frozen=True)
+class DeletePredictor:
+    """Delete a predictor; its Deployment last, because its presence is what tells that there is something to delete."""
+
+    name: str
+    deployment_uid: str
+
+
+@dataclass(frozen=True)
+class WriteSearch:
+    """Write the search's status, at the observed version."""
+
+    status: NASSearchStatus
+    notes: tuple[Note, ...] = ()
+
+
+Action = WriteTrial | CreateJob | DeleteJob | EnsurePredictor | DeletePredictor | WriteSearch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now, in this order, and when to look again."""
+
+    actions: tuple[Action, ...] = ()
+    again_at: datetime | None = None

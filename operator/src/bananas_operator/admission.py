@@ -1,0 +1,86 @@
+"""Which pending trials are admitted, and which can never be. Pure, called by `plan`.
+
+The operator alone admits: lowest index first, never beyond parallelism or budget, never an architecture twice.
+"""
+
+from collections.abc import Iterator
+
+from bananas_core import constants
+from bananas_core.api import NASTrialStatus
+from bananas_operator.actions import WriteTrial
+from bananas_operator.attempts import stamp
+from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
+from bananas_operator.views import Problem, TrialView
+
+_ENDINGS = {
+    "complete": Problem(constants.REASON_BUDGET_EXHAUSTED, "all of budget.trials were admitted"),
+    "exhausted": Problem(constants.REASON_BUDGET_EXHAUSTED, "the space is exhausted"),
+    "failed": Problem(
+        constants.REASON_SEARCH_FAILED, "the search was given up: more than trial.maxFailedTrials failed"
+    ),
+}
+
+
+def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool) -> Iterator[WriteTrial]:
+    """Admissions and cancellations, in the order in which they must be written; keeps `statuses` up to date."""
+    spec = survey.spec
+    if spec is None:
+        return
+    trials = survey.observed.trials
+    taken: dict[str, str] = {trial.hash: trial.name for trial in trials if is_admitted(statuses[trial.uid])}
+    admitted = sum(is_admitted(status) for status in statuses.values())
+    in_flight = survey.orphans() + sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
+    for trial in trials:
+        if statuses[trial.uid].phase != "Pending" or not survey.works(trial):
+            continue  # first those whose Job is there already: they take their slot whatever the status says
+        taken[trial.hash] = trial.name
+        admitted, in_flight = admitted + 1, in_flight + 1
+        yield _admission(trial, survey, statuses)
+    for trial in trials:
+        if statuses[trial.uid].phase != "Pending" or trial.deleting:
+            continue
+        problem = trial.problem or _duplicate(trial, taken)
+        if problem is not None:
+            yield cancel(trial, problem, survey, statuses)
+        elif not held and in_flight < spec.parallelism and admitted < spec.budget.trials:
+            taken[trial.hash] = trial.name
+            admitted, in_flight = admitted + 1, in_flight + 1
+            yield _admission(trial, survey, statuses)
+
+
+def end(survey: Survey, statuses: dict[str, NASTrialStatus], verdict: Verdict) -> Iterator[WriteTrial]:
+    """Cancellations of what will not run any more, once the search has ended."""
+    problem = _ENDINGS[verdict]
+    for trial in survey.observed.trials:
+        status = statuses[trial.uid]
+        waits = status.phase == "Queued" and trial.uid not in survey.attempts
+        if not trial.deleting and (status.phase == "Pending" or (verdict == "failed" and waits)):
+            yield cancel(trial, trial.problem or problem, survey, statuses)
+
+
+def cancel(trial: TrialView, problem: Problem, survey: Survey, statuses: dict[str, NASTrialStatus]) -> WriteTrial:
+    """The end of a trial that is not admitted."""
+    status = statuses[trial.uid].model_copy(
+        update={
+            "phase": "Cancelled",
+            "reason": problem.reason,
+            "message": problem.message,
+            "next_attempt_time": None,
+            "completion_time": stamp(survey.now),
+        }
+    )
+    statuses[trial.uid] = status
+    return WriteTrial(trial, status, f"cancelled: {problem.reason}")
+
+
+def _admission(trial: TrialView, survey: Survey, statuses: dict[str, NASTrialStatus]) -> WriteTrial:
+    status = statuses[trial.uid].model_copy(update={"phase": "Queued", "admission_time": stamp(survey.now)})
+    statuses[trial.uid] = status
+    return WriteTrial(trial, status, "admitted")
+
+
+def _duplicate(trial: TrialView, taken: dict[str, str]) -> Problem | None:
+    first = taken.get(trial.hash)
+    if first is None:
+        return None
+    return Problem(constants.REASON_DUPLICATE_ARCHITECTURE, f"trial {first} has the same architecture")

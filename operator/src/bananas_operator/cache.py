@@ -1,0 +1,270 @@
+"""What the operator knows of the cluster: objects by kind, from watch, lists and its own writes.
+
+`doorbell` puts what the watch tells, `Lister` replaces everything by full lists (a watch that was cut delivers no
+deletions), `apply` puts the answers to its writes; `observe` reads. Never goes back to an older resourceVersion, never
+brings a deleted object back. It decides nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import structlog
+
+from bananas_core import constants
+from bananas_operator.client import KubernetesApi
+from bananas_operator.errors import ApiError, ExpiredError
+from bananas_operator.queue import SearchKey
+from bananas_operator.resources import (
+    EVENTS,
+    FIELD_SELECTOR,
+    LABEL_SELECTOR,
+    SEARCHES,
+    WATCHED,
+    Json,
+    Resource,
+)
+from bananas_operator.settings import Settings
+
+log = structlog.get_logger()
+
+Source = Literal["watch", "list", "write"]
+
+
+def uid_of(item: Json) -> str:
+    """UID of an object."""
+    return str(item["metadata"]["uid"])
+
+
+def version_of(item: Json) -> int:
+    """resourceVersion as the number that it is (comparable by KEP-5504, and always so with etcd)."""
+    return int(item["metadata"]["resourceVersion"])
+
+
+def owner_of(item: Json) -> str:
+    """What an object is found by: the search's UID label, for events the UID of what they are about, else the UID."""
+    if item.get("kind") == EVENTS.kind:
+        return str(item.get("involvedObject", {}).get("uid", ""))
+    labels: dict[str, str] = item["metadata"].get("labels") or {}
+    return labels.get(constants.LABEL_SEARCH_UID, "")
+
+
+class _Kind:
+    """The objects of one kind, and an index by owner."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Json] = {}
+        self.by_owner: dict[str, dict[str, None]] = {}
+
+    def put(self, item: Json) -> None:
+        self.remove(uid_of(item))
+        self.items[uid_of(item)] = item
+        self.by_owner.setdefault(owner_of(item), {})[uid_of(item)] = None
+
+    def remove(self, uid: str) -> None:
+        item = self.items.pop(uid, None)
+        if item is not None:
+            owner = owner_of(item)
+            self.by_owner[owner].pop(uid, None)
+            if not self.by_owner[owner]:
+                del self.by_owner[owner]
+
+
+class Cache:
+    """Objects by kind and UID."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kinds = {resource: _Kind() for resource in WATCHED}
+        self._searches: dict[SearchKey, str] = {}
+        self._gone: dict[str, float] = {}
+        self._told: dict[str, int] = {}
+        self._untold: dict[str, float] = {}
+        self._suspects: set[tuple[Resource, str, str]] = set()
+
+    # --- in ---
+
+    def put(self, resource: Resource, item: Json, source: Source) -> bool:
+        """Takes an object; false if it is older than what is known, or deleted meanwhile."""
+        item.setdefault("kind", resource.kind)  # items of a list carry none
+        uid, version = uid_of(item), version_of(item)
+        if uid in self._gone:
+            return False
+        self._listen(resource, uid, version, source)
+        known = self._kinds[resource].items.get(uid)
+        if known is not None and version_of(known) > version:
+            return False
+        self._kinds[resource].put(item)
+        if resource is SEARCHES:
+            self._searches[_key(item)] = uid
+        return known is None or version_of(known) < version
+
+    def remove(self, resource: Resource, item: Json) -> None:
+        """Drops an object that was deleted, for good: a UID never comes back."""
+        self._drop(resource, uid_of(item))
+
+    def replace(self, resource: Resource, items: Iterable[Json], list_version: int) -> None:
+        """Takes a full list: what it lacks is gone, unless it is younger than the list."""
+        listed = {uid_of(item): item for item in items}
+        for uid, item in list(self._kinds[resource].items.items()):
+            if uid not in listed and version_of(item) <= list_version:
+                self._drop(resource, uid)
+        for item in listed.values():
+            self.put(resource, item, "list")
+
+    def suspect(self, resource: Resource, namespace: str, name: str) -> None:
+        """Notes that a write to an object had no answer, or a stale one: it must be read before the next pass."""
+        self._suspects.add((resource, namespace, name))
+
+    def cleared(self, resource: Resource, namespace: str, name: str) -> None:
+        """Ends a suspicion: the object has been read."""
+        self._suspects.discard((resource, namespace, name))
+
+    # --- out ---
+
+    def search(self, key: SearchKey) -> Json | None:
+        """The search of this namespace and name."""
+        uid = self._searches.get(key)
+        return self._kinds[SEARCHES].items.get(uid) if uid is not None else None
+
+    def searches(self) -> list[Json]:
+        """All searches."""
+        return list(self._kinds[SEARCHES].items.values())
+
+    def owned(self, resource: Resource, owner_uid: str) -> list[Json]:
+        """Objects of a kind that carry the search's UID as label; events about the object of this UID."""
+        kind = self._kinds[resource]
+        return [kind.items[uid] for uid in kind.by_owner.get(owner_uid, ())]
+
+    def by_uid(self, resource: Resource, uid: str) -> Json | None:
+        """The object of this UID."""
+        return self._kinds[resource].items.get(uid)
+
+    def key_of(self, resource: Resource, item: Json) -> SearchKey | None:
+        """The search that an object belongs to, if that is known."""
+        if resource is SEARCHES:
+            return _key(item)
+        owner = owner_of(item)
+        if resource is EVENTS:
+            job = next((k.items[owner] for r, k in self._kinds.items() if r.kind == "Job" and owner in k.items), None)
+            owner = owner_of(job) if job is not None else ""
+        search = self._kinds[SEARCHES].items.get(owner)
+        return _key(search) if search is not None else None
+
+    def suspects(self, namespace: str) -> list[tuple[Resource, str, str]]:
+        """Objects of a namespace that must be read before the next pass."""
+        return [suspect for suspect in self._suspects if suspect[1] == namespace]
+
+    def seconds_untold(self) -> float:
+        """For how long the watch has owed us the oldest change that we know of by other ways."""
+        return max((self._clock() - since for since in self._untold.values()), default=0)
+
+    # --- private ---
+
+    def _listen(self, resource: Resource, uid: str, version: int, source: Source) -> None:
+        """A watch that is alive tells every change that a list or a write of ours has shown."""
+        if source == "watch":
+            self._told[uid] = max(version, self._told.get(uid, 0))
+            known = self._kinds[resource].items.get(uid)
+            if known is None or version_of(known) <= version:
+                self._untold.pop(uid, None)
+        elif resource is not EVENTS and self._told.get(uid, 0) < version:
+            self._untold.setdefault(uid, self._clock())
+
+    def _drop(self, resource: Resource, uid: str) -> None:
+        item = self._kinds[resource].items.get(uid)
+        self._kinds[resource].remove(uid)
+        self._told.pop(uid, None)
+        self._untold.pop(uid, None)
+        self._gone[uid] = self._clock()
+        if item is not None and resource is SEARCHES and self._searches.get(_key(item)) == uid:
+            del self._searches[_key(item)]
+
+    def forget_gone(self, older_than_seconds: float) -> None:
+        """Drops tombstones that no late event can need any more."""
+        limit = self._clock() - older_than_seconds
+        self._gone = {uid: when for uid, when in self._gone.items() if when > limit}
+
+
+def _key(search: Json) -> SearchKey:
+    return SearchKey(search["metadata"]["namespace"], search["metadata"]["name"])
+
+
+class Lister:
+    """Fills the cache by full lists, page by page, at the start and every `resync_seconds`."""
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        cache: Cache,
+        settings: Settings,
+        ring: Callable[[SearchKey], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._settings = settings
+        self._ring = ring
+        self._clock = clock
+        self._last: float | None = None
+        self.ready = asyncio.Event()
+
+    def seconds_since_list(self) -> float | None:
+        """Age of the last full list; None before the first."""
+        return None if self._last is None else self._clock() - self._last
+
+    async def run(self) -> None:
+        """Lists for ever; an error is tried again with backoff."""
+        failures = 0
+        while True:
+            try:
+                await self.list_all()
+                failures = 0
+                wait = self._settings.resync_seconds
+            except ApiError as error:
+                failures += 1
+                wait = min(self._settings.error_backoff_limit_seconds, 2.0 ** min(failures, 10) / 2)
+                log.warning("list failed", error=str(error), again_in_seconds=wait)
+            await asyncio.sleep(wait)
+
+    async def list_all(self) -> None:
+        """One full list of every kind, then every search's bell."""
+        for resource in WATCHED:
+            items: list[Json] = []
+            versions: list[int] = []
+            for namespace in self._settings.namespaces or (None,):
+                found, version = await self._list(resource, namespace)
+                items += found
+                versions.append(version)
+            self._cache.replace(resource, items, min(versions))
+        self._last = self._clock()
+        self._cache.forget_gone(2 * self._settings.resync_seconds)
+        self.ready.set()
+        for search in self._cache.searches():
+            self._ring(_key(search))
+
+    async def _list(self, resource: Resource, namespace: str | None) -> tuple[list[Json], int]:
+        query = [("limit", str(self._settings.page_size))]
+        if resource in LABEL_SELECTOR:
+            query.append(("labelSelector", LABEL_SELECTOR[resource]))
+        if resource in FIELD_SELECTOR:
+            query.append(("fieldSelector", FIELD_SELECTOR[resource]))
+        for _ in range(3):  # a continuation that expired twice in a row is an overloaded server: back off
+            try:
+                return await self._list_once(resource, namespace, query)
+            except ExpiredError:
+                log.info("list expired, begins anew", kind=resource.kind)
+        raise ExpiredError(f"list of {resource.plural}: the continuation expired three times")
+
+    async def _list_once(
+        self, resource: Resource, namespace: str | None, query: list[tuple[str, str]]
+    ) -> tuple[list[Json], int]:
+        items: list[Json] = []
+        page = await self._api.list_page(resource, namespace, query)
+        version = version_of(page)  # of the first page: later pages show the same snapshot
+        while True:
+            items += page.get("items") or []
+            following = page["metadata"].get("continue")
+            if not following:
+                return items, version
+            page = await self._api.list_page(resource, namespace, [*query, ("continue", following)])

@@ -1,0 +1,238 @@
+"""What an attempt came to, from its Job and pod: pure, called by `attempts` for every attempt that is not yet settled.
+
+It looks at one attempt only; what follows from an outcome (next attempt, failure, stop of the search) is not its matter.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from bananas_core import constants, contract
+from bananas_core.contract import ExitCode, FailureReport, Report
+from bananas_core.errors import ContractError
+from bananas_operator.views import ContainerEnded, ContainerRunning, ContainerWaiting, JobView, PodView
+
+IMAGE_REASONS: Final = frozenset(
+    (
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ImageInspectError",
+    )
+)
+CONFIG_REASONS: Final = frozenset(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"))
+START_REASONS: Final = frozenset(("StartError", "ContainerCannotRun"))
+INTERRUPTION_REASONS: Final = frozenset(
+    (
+        "Evicted",
+        "Preempting",
+        "UnexpectedAdmissionError",
+        "NodeLost",
+        "Shutdown",
+        "Terminated",
+        "NodeShutdown",
+        "NodeAffinity",
+    )
+)
+"""status.reason of a failed pod that never was the trial's fault: eviction, preemption by a critical pod, devices that
+went away, a lost or stopping node."""
+KILLED: Final = frozenset((128 + 9, 128 + 15))
+FATAL_FOR_SEARCH: Final = frozenset(
+    (
+        ExitCode.CONTRACT_BROKEN,
+        ExitCode.DATA_INVALID,
+        ExitCode.DATA_MISSING,
+        ExitCode.CHECKPOINT_UNUSABLE,
+        ExitCode.RECIPE_INVALID,
+    )
+)
+FATAL_FOR_TRIAL: Final = frozenset((ExitCode.OUT_OF_DEVICE_MEMORY, ExitCode.DIVERGED))
+SEARCH_REASONS: Final = frozenset(
+    (
+        *(contract.REASON_OF_EXIT_CODE[code] for code in FATAL_FOR_SEARCH),
+        constants.REASON_IMAGE_UNAVAILABLE,
+        constants.REASON_CONTAINER_CONFIG,
+    )
+)
+"""Reasons of failures that every other trial of the search would meet too."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """No container has run yet; `message` says for what it waits, if it is known."""
+
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """Its container runs."""
+
+    started: datetime
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Its container cannot start (image, configuration); the kubelet goes on trying."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """It has a result."""
+
+    report: Report
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """It was ended from outside: no failure."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Retryable:
+    """An error that may pass."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FatalForTrial:
+    """An error that every attempt of this trial would meet."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FatalForSearch:
+    """An error that every trial of this search would meet."""
+
+    reason: str
+    message: str
+
+
+Outcome = Waiting | Running | Blocked | Result | Interrupted | Retryable | FatalForTrial | FatalForSearch
+Ended = Result | Interrupted | Retryable | FatalForTrial | FatalForSearch
+
+
+def classify(job: JobView | None, now: datetime, lost_seconds: float) -> Outcome:
+    """What an attempt has come to; a Job that is not there was deleted by somebody."""
+    if job is None:
+        return Interrupted("its Job was deleted")
+    if job.pod is not None:
+        return _classify_pod(job, job.pod, now, lost_seconds)
+    if job.complete or job.failed:
+        return Interrupted(f"its pod was deleted before its report was read{_colon(job.failed_message)}")
+    return Waiting(job.refusal)
+
+
+def _classify_pod(job: JobView, pod: PodView, now: datetime, lost_seconds: float) -> Outcome:
+    if isinstance(pod.state, ContainerEnded):
+        return _ended(job, pod, pod.state)
+    if pod.phase == "Failed":
+        return _failed_without_container(pod)
+    if pod.deletion is not None and now >= pod.deletion + timedelta(seconds=lost_seconds):
+        return Interrupted(f"its pod was deleted and its node {pod.node or ''} does not answer")
+    if isinstance(pod.state, ContainerRunning):
+        return Running(pod.state.started)
+    if isinstance(pod.state, ContainerWaiting):
+        return _waiting(pod, pod.state)
+    return Waiting(f"waits for a node: {pod.unschedulable}" if pod.unschedulable else None)
+
+
+def _waiting(pod: PodView, state: ContainerWaiting) -> Outcome:
+    if state.reason in IMAGE_REASONS:
+        return Blocked(
+            constants.REASON_IMAGE_UNAVAILABLE,
+            f"image {pod.image} cannot be pulled ({state.reason}{_colon(state.message)}). Make it available, or set "
+            "spec.trial.template.image, imagePullSecrets or imagePullPolicy",
+        )
+    if state.reason in CONFIG_REASONS:
+        return Blocked(
+            constants.REASON_CONTAINER_CONFIG,
+            f"the container cannot be started ({state.reason}{_colon(state.message)}). Mend env, volumes or command in "
+            "spec.trial.template, or make what they name",
+        )
+    return Waiting()
+
+
+def _ended(job: JobView, pod: PodView, state: ContainerEnded) -> Ended:
+    if state.exit_code == ExitCode.OK:
+        return _report(job, state)
+    if state.reason == "OOMKilled":
+        return FatalForTrial(
+            constants.REASON_OUT_OF_MEMORY,
+            "the container used more memory than spec.trial.template.resources.limits.memory allows",
+        )
+    if pod.reason == "DeadlineExceeded":
+        return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, "it ran longer than spec.trial.deadlineSeconds")
+    if pod.disrupted is not None or pod.reason in INTERRUPTION_REASONS:
+        return Interrupted(pod.disrupted or pod.message or pod.reason)
+    if state.exit_code in (ExitCode.INTERRUPTED, ExitCode.FENCED) or state.exit_code in KILLED:
+        return Interrupted(f"it was stopped (exit code {state.exit_code})")
+    if state.reason in START_REASONS:
+        return FatalForSearch(
+            constants.REASON_CONTAINER_CONFIG,
+            f"the container cannot be started ({state.reason}{_colon(state.message)}). Mend spec.trial.template.command or image",
+        )
+    return _error(pod, state)
+
+
+def _report(job: JobView, state: ContainerEnded) -> Result | Retryable:
+    try:
+        report = Report.read(state.message)
+    except ContractError as error:
+        return Retryable(constants.REASON_NO_REPORT, f"exit code 0, but no report in the termination message: {error}")
+    if (report.trial_uid, report.attempt) != (job.trial_uid, job.attempt):
+        return Retryable(
+            constants.REASON_NO_REPORT,
+            f"its report is of trial UID {report.trial_uid}, attempt {report.attempt}; want {job.trial_uid}, {job.attempt}",
+        )
+    return Result(report)
+
+
+def _error(pod: PodView, state: ContainerEnded) -> Ended:
+    try:
+        code = ExitCode(state.exit_code)
+    except ValueError:
+        code = None
+    message = _failure_message(state)
+    reason = contract.REASON_OF_EXIT_CODE[code] if code is not None else constants.REASON_PROGRAM_ERROR
+    if code in FATAL_FOR_SEARCH:
+        return FatalForSearch(reason, message)
+    if code in FATAL_FOR_TRIAL:
+        return FatalForTrial(reason, message)
+    if pod.deletion is not None:
+        return Interrupted(f"its pod was deleted (exit code {state.exit_code})")
+    return Retryable(reason, message)
+
+
+def _failure_message(state: ContainerEnded) -> str:
+    """The trainer's own words, else the end of whatever it left."""
+    try:
+        return FailureReport.read(state.message).message[:1500]
+    except ContractError:
+        return f"exit code {state.exit_code}{_colon(state.message.strip()[-1000:])}"
+
+
+def _failed_without_container(pod: PodView) -> Ended:
+    if pod.reason == "DeadlineExceeded":
+        return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, "it ran longer than spec.trial.deadlineSeconds")
+    admission_lost = pod.reason in INTERRUPTION_REASONS or pod.reason.startswith(
+        "OutOf"
+    )  # OutOfcpu: the node filled up
+    if pod.disrupted is not None or admission_lost or pod.deletion is not None:
+        return Interrupted(pod.disrupted or pod.message or pod.reason or "its pod was deleted")
+    return Retryable(constants.REASON_PROGRAM_ERROR, f"its pod failed: {pod.reason}{_colon(pod.message)}")
+
+
+def _colon(text: str) -> str:
+    return f": {text}" if text else ""

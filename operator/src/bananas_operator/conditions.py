@@ -1,0 +1,219 @@
+"""The status of a search, by the Kubernetes conventions for conditions. Pure, called by `plan` at the end of a pass.
+
+It depends on what is there, not on what happened: an idle search gets the very same status again, and nothing is written.
+"""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Literal
+
+from bananas_core import constants
+from bananas_core.api import Condition, NASSearchStatus, NASTrialStatus
+from bananas_core.api.search import BestTrial, GpuSeconds, TrialCounts
+from bananas_operator.actions import Note
+from bananas_operator.attempts import stamp
+from bananas_operator.classify import Waiting
+from bananas_operator.stalls import Stall
+from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
+from bananas_operator.views import TrialView
+
+Statuses = dict[str, NASTrialStatus]
+Phase = Literal["Pending", "Running", "Stalled", "Complete", "Failed"]
+
+
+def search_status(survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict) -> NASSearchStatus:
+    """The status that the search should have; the predictor's part is passed through untouched."""
+    search = survey.observed.search
+    old = search.status
+    ended = verdict != "open"
+    counts = Counter(status.phase for status in statuses.values())
+    admissions = [status.admission_time for status in statuses.values() if status.admission_time]
+    return NASSearchStatus(
+        phase=_phase(statuses, stall, verdict),
+        observed_generation=search.generation,
+        conditions=_conditions(survey, statuses, stall, verdict),
+        trials=TrialCounts(**{phase.lower(): number for phase, number in counts.items()}),
+        in_flight=_in_flight(statuses),
+        selector=f"{constants.LABEL_SEARCH_UID}={search.uid},{constants.LABEL_COMPONENT}=trial",
+        best=_best(survey, statuses),
+        predictor=old.predictor,
+        gpu_seconds=GpuSeconds(
+            used=round(sum(status.gpu_seconds for status in statuses.values()), 3),
+            wasted=round(sum(status.gpu_seconds_wasted for status in statuses.values()), 3),
+        ),
+        start_time=min(admissions, default=None),
+        completion_time=(old.completion_time or stamp(survey.now)) if ended else None,
+        estimated_completion_time=None if ended else _estimate(survey, statuses),
+    )
+
+
+def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, ...]:
+    """The Events of a change of status."""
+    before = {c.type: c for c in old.conditions}
+    after = {c.type: c for c in new.conditions}
+    notes: list[Note] = []
+    for type_, level in (
+        (constants.CONDITION_STALLED, "Warning"),
+        (constants.CONDITION_FAILED, "Warning"),
+        (constants.CONDITION_COMPLETE, "Normal"),
+    ):
+        was, now = before.get(type_), after[type_]
+        if now.status == "True" and (was is None or was.status != "True" or was.reason != now.reason):
+            reason = constants.REASON_COMPLETED if type_ == constants.CONDITION_COMPLETE else now.reason
+            notes.append(Note("Warning" if level == "Warning" else "Normal", reason, now.message))
+    if new.best is not None and new.best != old.best:
+        notes.append(
+            Note(
+                "Normal",
+                constants.EVENT_NEW_BEST,
+                f"trial {new.best.trial}: validation accuracy {new.best.validation_accuracy:.4f}",
+            )
+        )
+    return tuple(notes)
+
+
+def _phase(statuses: Statuses, stall: Stall | None, verdict: Verdict) -> Phase:
+    if verdict == "failed":
+        return "Failed"
+    if verdict != "open":
+        return "Complete"
+    if stall is not None:
+        return "Stalled"
+    return "Running" if any(is_admitted(status) for status in statuses.values()) else "Pending"
+
+
+def _in_flight(statuses: Statuses) -> int:
+    return sum(is_admitted(status) and not is_terminal(status) for status in statuses.values())
+
+
+def _best(survey: Survey, statuses: Statuses) -> BestTrial | None:
+    """Highest validation accuracy, of equal ones the lowest index."""
+    best: tuple[float, TrialView] | None = None
+    for trial in survey.observed.trials:
+        accuracy = statuses[trial.uid].validation_accuracy
+        if statuses[trial.uid].phase == "Succeeded" and accuracy is not None and (best is None or accuracy > best[0]):
+            best = (accuracy, trial)
+    if best is None:
+        return None
+    accuracy, trial = best
+    text = trial.spec.architecture.to_text() if trial.spec is not None else ""
+    return BestTrial(trial=trial.name, validation_accuracy=accuracy, architecture=text[:1024])
+
+
+def _estimate(survey: Survey, statuses: Statuses) -> str | None:
+    """Last end of a trial + mean duration * remaining / parallelism: the same until another trial ends."""
+    spec = survey.spec
+    ended = [
+        (datetime.fromisoformat(status.start_time), datetime.fromisoformat(status.completion_time))
+        for status in statuses.values()
+        if status.start_time and status.completion_time and status.phase in ("Succeeded", "Failed")
+    ]
+    if spec is None or not ended or spec.parallelism == 0:
+        return None
+    mean = sum((end - start).total_seconds() for start, end in ended) / len(ended)
+    remaining = max(0, spec.budget.trials - sum(s.phase in ("Succeeded", "Failed") for s in statuses.values()))
+    return stamp(max(end for _, end in ended) + timedelta(seconds=mean * remaining / spec.parallelism))
+
+
+# --- conditions ---
+
+
+def _conditions(survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict) -> tuple[Condition, ...]:
+    found = (
+        (constants.CONDITION_READY, *_ready(survey, stall, verdict)),
+        (constants.CONDITION_PROGRESSING, *_progressing(survey, statuses, stall, verdict)),
+        (constants.CONDITION_COMPLETE, *_complete(survey, statuses, verdict)),
+        (constants.CONDITION_FAILED, *_failed(survey, statuses, verdict)),
+        (constants.CONDITION_STALLED, *_stalled(stall, verdict)),
+    )
+    old = {condition.type: condition for condition in survey.observed.search.status.conditions}
+    return tuple(
+        Condition(
+            type=type_,
+            status="True" if status else "False",
+            observed_generation=survey.observed.search.generation,
+            last_transition_time=old[type_].last_transition_time
+            if type_ in old and (old[type_].status == "True") == status
+            else stamp(survey.now),
+            reason=reason,
+            message=message[:4096],
+        )
+        for type_, status, reason, message in found
+    )
+
+
+def _ready(survey: Survey, stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
+    if verdict == "failed":
+        return False, constants.REASON_TOO_MANY_FAILED_TRIALS, "the search was given up"
+    if verdict != "open":
+        return True, constants.REASON_COMPLETED, ""
+    if stall is not None:
+        return False, stall.problem.reason, stall.problem.message
+    deployment = survey.observed.deployment
+    if deployment is None or not deployment.available:
+        return False, constants.REASON_STARTING, "the predictor starts"
+    return True, constants.REASON_ALL_GOOD, ""
+
+
+def _progressing(survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
+    if verdict == "failed":
+        return False, constants.REASON_TOO_MANY_FAILED_TRIALS, ""
+    if verdict != "open":
+        return False, constants.REASON_COMPLETED, ""
+    in_flight = _in_flight(statuses)
+    if stall is not None and stall.holds_admission:
+        return False, stall.problem.reason, ""
+    if survey.spec is not None and survey.spec.parallelism == 0 and not in_flight:
+        return False, constants.REASON_NO_PARALLELISM, "spec.parallelism is 0"
+    parts = [_done(survey, statuses)]
+    waits = [m for t in survey.observed.trials if (m := _waits_for_node(survey, t)) is not None]
+    if waits:
+        parts.append(f"{len(waits)} in flight {waits[0]}")
+    predictor = survey.observed.search.status.predictor
+    if predictor is not None and predictor.message:
+        parts.append(f"predictor: {predictor.message}")
+    reason = constants.REASON_UNSCHEDULABLE if waits else constants.REASON_RUNNING
+    return True, reason, "; ".join(parts)
+
+
+def _waits_for_node(survey: Survey, trial: TrialView) -> str | None:
+    attempt = survey.attempts.get(trial.uid)
+    if attempt is None or not isinstance(attempt.outcome, Waiting) or attempt.job is None or attempt.job.pod is None:
+        return None
+    pod = attempt.job.pod
+    patient = (survey.now - pod.created).total_seconds() < survey.settings.unschedulable_seconds
+    return None if patient or pod.unschedulable is None else attempt.outcome.message
+
+
+def _done(survey: Survey, statuses: Statuses) -> str:
+    done = sum(status.phase in ("Succeeded", "Failed") for status in statuses.values())
+    of = f" of {survey.spec.budget.trials}" if survey.spec is not None else ""
+    return f"{done}{of} trials ended"
+
+
+def _complete(survey: Survey, statuses: Statuses, verdict: Verdict) -> tuple[bool, str, str]:
+    if verdict == "complete":
+        return True, constants.REASON_BUDGET_USED, _done(survey, statuses)
+    if verdict == "exhausted":
+        return True, constants.REASON_SPACE_EXHAUSTED, f"no architecture is left; {_done(survey, statuses)}"
+    return False, constants.REASON_RUNNING if verdict == "open" else constants.REASON_TOO_MANY_FAILED_TRIALS, ""
+
+
+def _failed(survey: Survey, statuses: Statuses, verdict: Verdict) -> tuple[bool, str, str]:
+    if verdict != "failed" or survey.spec is None:
+        return False, constants.REASON_ALL_GOOD, ""
+    failures = [s.failure for s in statuses.values() if s.phase == "Failed" and s.failure is not None]
+    reason, number = Counter(failure.reason for failure in failures).most_common(1)[0]
+    example = next(failure.message for failure in failures if failure.reason == reason)
+    return (
+        True,
+        constants.REASON_TOO_MANY_FAILED_TRIALS,
+        f"{len(failures)} trials failed, spec.trial.maxFailedTrials is {survey.spec.trial.max_failed_trials}. "
+        f"Commonest reason, {number} times: {reason}: {example}",
+    )
+
+
+def _stalled(stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
+    if stall is None or verdict != "open":
+        return False, constants.REASON_ALL_GOOD, ""
+    return True, stall.problem.reason, stall.problem.message

@@ -1,0 +1,68 @@
+"""The exception tree of the operator. Whether an error may pass is part of its type.
+
+OperatorError
+├── SettingsError          the environment says something that cannot be
+└── ApiError               the API server said no, or nothing
+    ├── RetryableError     may pass: asked again with backoff
+    │   ├── UnreachableError   no answer: a write may or may not have happened
+    │   ├── ThrottledError     429
+    │   ├── ServerError        5xx
+    │   ├── StaleError         409: the object has changed since it was observed
+    │   └── ExpiredError       410: a list's continuation is too old
+    ├── AlreadyExistsError 409: a create met an object of that name
+    ├── NotFoundError      404
+    └── RefusedError       400, 403, 422: the request itself is refused, the message says why
+"""
+
+
+class OperatorError(Exception):
+    """Anything that goes wrong in the operator."""
+
+
+class SettingsError(OperatorError):
+    """A setting that cannot be; the message names the variable and what would be valid."""
+
+
+class ApiError(OperatorError):
+    """An answer of the API server that is no success."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class RetryableError(ApiError):
+    """An error that may pass."""
+
+
+class UnreachableError(RetryableError):
+    """No answer: a write may or may not have happened."""
+
+
+class ThrottledError(RetryableError):
+    """429: too many requests."""
+
+
+class ServerError(RetryableError):
+    """5xx. A write may have happened."""
+
+
+class StaleError(RetryableError):
+    """409: the object has changed since it was observed."""
+
+
+class ExpiredError(RetryableError):
+    """410: a list's continuation is too old; begin anew."""
+
+
+class AlreadyExistsError(ApiError):
+    """409: a create met an object of that name."""
+
+
+class NotFoundError(ApiError):
+    """404: no such object."""
+
+
+class RefusedError(ApiError):
+    """400, 403 or 422: the request itself is refused."""

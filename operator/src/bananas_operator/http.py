@@ -1,0 +1,93 @@
+"""The operator's port: /healthz, /metrics, and progress posted by trainers.
+
+Progress is checked against the cache and kept in memory; nothing here writes to the cluster.
+"""
+
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from bananas_core import constants
+from bananas_core.api import NASTrialStatus
+from bananas_core.api.trial import TERMINAL_PHASES
+from bananas_core.contract import ProgressMessage
+from bananas_core.errors import ContractError
+from bananas_operator.cache import Cache, owner_of
+from bananas_operator.memory import Memory
+from bananas_operator.queue import SearchKey
+from bananas_operator.resources import JOBS, TRIALS
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 4096
+"""A progress message has at most about 600."""
+
+
+class Http:
+    """The handlers."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        memory: Memory,
+        registry: CollectorRegistry,
+        problems: Callable[[], list[str]],
+        ring: Callable[[SearchKey], None],
+    ) -> None:
+        self._cache = cache
+        self._memory = memory
+        self._registry = registry
+        self._problems = problems
+        self._ring = ring
+
+    def application(self) -> web.Application:
+        """The routes."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_post(constants.PROGRESS_PATH, self._progress)
+        return app
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        problems = self._problems()
+        return web.Response(status=503 if problems else 200, text="\n".join(problems) or "ok")
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _progress(self, request: web.Request) -> web.Response:
+        try:
+            message = ProgressMessage.read(await request.text())
+        except (ContractError, UnicodeDecodeError) as error:
+            return web.Response(status=400, text=f"{error}\n")
+        trial = self._cache.by_uid(TRIALS, message.trial_uid)
+        known = trial is not None and trial["metadata"]["name"] == message.trial
+        if trial is None or not known or trial["metadata"]["namespace"] != message.namespace:
+            return web.Response(
+                status=404, text=f"no trial {message.namespace}/{message.trial} of UID {message.trial_uid}\n"
+            )
+        search_uid = owner_of(trial)
+        status = NASTrialStatus.model_validate(trial.get("status") or {})
+        current = max(status.attempts, self._newest_attempt(search_uid, message.trial_uid))
+        if message.attempt != current or current <= status.settled_attempt or status.phase in TERMINAL_PHASES:
+            return web.Response(
+                status=409,
+                text=f"attempt {message.attempt} is over; the current one is {current}, phase {status.phase}\n",
+            )
+        self._memory.of(search_uid).progress[message.trial_uid] = message
+        key = self._cache.key_of(TRIALS, trial)
+        if key is not None:
+            self._ring(key)
+        return web.Response(status=204)
+
+    def _newest_attempt(self, search_uid: str, trial_uid: str) -> int:
+        labels = [job["metadata"]["labels"] for job in self._cache.owned(JOBS, search_uid)]
+        attempts = [
+            label.get(constants.LABEL_ATTEMPT, "")
+            for label in labels
+            if label.get(constants.LABEL_TRIAL_UID) == trial_uid
+        ]
+        return max((int(attempt) for attempt in attempts if attempt.isdecimal()), default=0)

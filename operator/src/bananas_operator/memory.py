@@ -1,0 +1,77 @@
+"""What the process remembers of a search between passes. Losing all of it loses nothing: it is found anew.
+
+`apply` and `http` write it, `observe` reads it.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from bananas_core.contract import ProgressMessage
+from bananas_operator.settings import Settings
+from bananas_operator.views import Facts, Finding, Problem, ProgressView
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class CheckedFacts:
+    """What was asked about, and the answer."""
+
+    question: str
+    facts: Facts
+
+
+@dataclass
+class SearchMemory:
+    """Of one search."""
+
+    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    facts: CheckedFacts | None = None
+    predictor_checked_at: datetime | None = None
+    progress: dict[str, ProgressMessage] = field(default_factory=dict)
+    progress_written: dict[str, datetime] = field(default_factory=dict)
+
+    def refused(self, kind: str, name: str, problem: Problem, now: datetime, settings: Settings) -> None:
+        """Notes that an object could not be made; to be tried again, ever more seldom."""
+        known = self.findings.get((kind, name))
+        count = known.count + 1 if known is not None else 1
+        wait = min(settings.recheck_limit_seconds, settings.recheck_seconds * 2.0 ** min(count - 1, 10))
+        self.findings[kind, name] = Finding(kind, name, problem, now + timedelta(seconds=wait), count)
+
+    def made(self, kind: str, name: str) -> None:
+        """Notes that an object is there."""
+        self.findings.pop((kind, name), None)
+
+    def ask_again(self) -> None:
+        """Makes everything that was refused due at once: the spec has changed."""
+        self.findings = {key: replace(found, retry_at=LONG_AGO) for key, found in self.findings.items()}
+
+    def progress_views(self, settings: Settings) -> tuple[tuple[str, ProgressView], ...]:
+        """Progress by trial UID."""
+        pause = timedelta(seconds=settings.progress_seconds)
+        return tuple(
+            (uid, ProgressView(message, self.progress_written.get(uid, LONG_AGO) + pause))
+            for uid, message in self.progress.items()
+        )
+
+    def forget_trials(self, living: set[str]) -> None:
+        """Drops the progress of trials that have ended or are gone."""
+        for uid in set(self.progress) - living:
+            del self.progress[uid]
+            self.progress_written.pop(uid, None)
+
+
+class Memory:
+    """Of all searches, by UID."""
+
+    def __init__(self) -> None:
+        self._searches: dict[str, SearchMemory] = {}
+
+    def of(self, search_uid: str) -> SearchMemory:
+        """What is remembered of a search."""
+        return self._searches.setdefault(search_uid, SearchMemory())
+
+    def forget(self, living: set[str]) -> None:
+        """Drops searches that are gone."""
+        for uid in set(self._searches) - living:
+            del self._searches[uid]

@@ -1,0 +1,231 @@
+"""Objects of the API parsed into views, once: the only place that reads plain dicts of pods, Jobs, trials and searches.
+
+Called by `observe`. A field that Kubernetes may leave out gets its meaning here; what cannot be parsed at all becomes a
+`Problem` of the view, never an exception, because one bad object must not hide the others.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bananas_core import constants
+from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
+from bananas_core.api.trial import TableSpec
+from bananas_core.names import trial_name
+from bananas_operator.resources import Json
+from bananas_operator.views import (
+    ContainerEnded,
+    ContainerRunning,
+    ContainerState,
+    ContainerWaiting,
+    DeploymentView,
+    JobView,
+    PodView,
+    Problem,
+    SearchView,
+    TrialView,
+)
+
+GPU = "nvidia.com/gpu"
+
+
+def time(text: str) -> datetime:
+    """A time as the API writes it."""
+    return datetime.fromisoformat(text)
+
+
+def maybe_time(text: str | None) -> datetime | None:
+    """A time that may be absent."""
+    return time(text) if text else None
+
+
+def controller_uid(item: Json) -> str | None:
+    """UID of the controller that owns an object."""
+    owners = item["metadata"].get("ownerReferences") or ()
+    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
+
+
+def search_view(item: Json) -> SearchView:
+    """A search; a spec that the core refuses becomes its problem."""
+    metadata = item["metadata"]
+    spec: NASSearchSpec | None = None
+    problem: str | None = None
+    try:
+        spec = NASSearchSpec.model_validate(item.get("spec") or {})
+    except ValidationError as error:
+        problem = first_problem(error, "spec")
+    return SearchView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+        generation=metadata.get("generation", 0),
+        status=NASSearchStatus.model_validate(item.get("status") or {}),
+        spec=spec,
+        problem=problem,
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def trial_view(item: Json, search: SearchView) -> TrialView:
+    """A trial of a search; what keeps it from being admitted becomes its problem."""
+    metadata = item["metadata"]
+    spec: NASTrialSpec | None = None
+    problem: Problem | None = None
+    digest = ""
+    try:
+        spec = NASTrialSpec.model_validate(item.get("spec") or {})
+        digest = spec.architecture.hash()
+        problem = _trial_problem(metadata, spec, digest, search)
+    except ValidationError as error:
+        problem = Problem(constants.REASON_INVALID_TRIAL, first_problem(error, "spec"))
+    return TrialView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+        index=spec.index if spec is not None else 2**31,
+        status=NASTrialStatus.model_validate(item.get("status") or {}),
+        spec=spec,
+        hash=digest,
+        problem=problem,
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: SearchView) -> Problem | None:
+    label = (metadata.get("labels") or {}).get(constants.LABEL_ARCHITECTURE, digest)
+    if label != digest:
+        return Problem(
+            constants.REASON_INVALID_TRIAL,
+            f"label {constants.LABEL_ARCHITECTURE} is {label}, the hash of spec.architecture is {digest}",
+        )
+    want_name = trial_name(search.name, spec.index)
+    if spec.search != search.name or metadata["name"] != want_name:
+        return Problem(
+            constants.REASON_INVALID_TRIAL,
+            f"spec.search is {spec.search} and the name {metadata['name']}; want {search.name} and {want_name}",
+        )
+    if search.spec is None:
+        return None
+    if spec.architecture.space != search.spec.space:
+        return Problem(
+            constants.REASON_RECIPE_MISMATCH,
+            f"spec.architecture.space is {spec.architecture.space}, the search's space is {search.spec.space}",
+        )
+    if search.spec.evaluator == "train":
+        matches, field = spec.recipe == search.spec.trial.recipe and spec.table is None, "recipe"
+    else:
+        matches, field = spec.table == (search.spec.table or TableSpec()) and spec.recipe is None, "table"
+    if not matches:
+        return Problem(constants.REASON_RECIPE_MISMATCH, f"spec.{field} is not that of the search")
+    return None
+
+
+def job_view(item: Json, pod: PodView | None, refusal: str | None) -> JobView | None:
+    """A Job of a trial; None if its labels are not ours."""
+    metadata = item["metadata"]
+    labels = metadata.get("labels") or {}
+    attempt = labels.get(constants.LABEL_ATTEMPT, "")
+    if not attempt.isdecimal() or int(attempt) < 1:
+        return None
+    conditions = _true_conditions(item)
+    return JobView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        trial_uid=labels.get(constants.LABEL_TRIAL_UID, ""),
+        attempt=int(attempt),
+        created=time(metadata["creationTimestamp"]),
+        template_hash=(metadata.get("annotations") or {}).get(constants.ANNOTATION_TEMPLATE_HASH, ""),
+        deleting="deletionTimestamp" in metadata,
+        complete="Complete" in conditions,
+        failed="Failed" in conditions,
+        failed_message=conditions.get("Failed", ""),
+        pod=pod,
+        refusal=refusal,
+    )
+
+
+def pod_view(item: Json, container: str) -> PodView:
+    """A pod, and of its containers the one of this name."""
+    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    disruption = conditions.get("DisruptionTarget", {})
+    scheduled = conditions.get("PodScheduled", {})
+    ready = conditions.get("Ready", {})
+    state: Json = next((s for s in status.get("containerStatuses") or () if s["name"] == container), {})
+    wanted: Json = next((c for c in spec.get("containers") or () if c["name"] == container), {})
+    last = (state.get("lastState") or {}).get("terminated") or {}
+    return PodView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created=time(metadata["creationTimestamp"]),
+        deletion=maybe_time(metadata.get("deletionTimestamp")),
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason") or "",
+        message=status.get("message") or "",
+        disrupted=(disruption.get("message") or disruption.get("reason") or "disrupted")
+        if disruption.get("status") == "True"
+        else None,
+        unschedulable=scheduled.get("message") or scheduled.get("reason")
+        if scheduled.get("status") == "False"
+        else None,
+        node=spec.get("nodeName"),
+        image=wanted.get("image", ""),
+        gpus=_gpus(wanted),
+        available=ready.get("status") == "True",
+        state=_state(state.get("state") or {}),
+        restarts=state.get("restartCount", 0),
+        last_message=(last.get("message") or last.get("reason") or "")[-500:],
+    )
+
+
+def deployment_view(item: Json, pods: tuple[PodView, ...]) -> DeploymentView:
+    """A predictor's Deployment."""
+    metadata = item["metadata"]
+    conditions = _true_conditions(item)
+    return DeploymentView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created=time(metadata["creationTimestamp"]),
+        template_hash=(metadata.get("annotations") or {}).get(constants.ANNOTATION_TEMPLATE_HASH, ""),
+        deleting="deletionTimestamp" in metadata,
+        available="Available" in conditions,
+        refusal=conditions.get("ReplicaFailure"),
+        pods=pods,
+    )
+
+
+def _true_conditions(item: Json) -> dict[str, str]:
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return {c["type"]: c.get("message") or c.get("reason") or "" for c in conditions if c["status"] == "True"}
+
+
+def _gpus(container: Json) -> float:
+    limit: Any = ((container.get("resources") or {}).get("limits") or {}).get(GPU, 0)
+    return float(limit)  # extended resources are whole numbers without a suffix
+
+
+def _state(state: Json) -> ContainerState | None:
+    if "terminated" in state:
+        ended = state["terminated"]
+        return ContainerEnded(
+            exit_code=ended["exitCode"],
+            reason=ended.get("reason") or "",
+            message=ended.get("message") or "",
+            started=maybe_time(ended.get("startedAt")),
+            finished=maybe_time(ended.get("finishedAt")),
+        )
+    if "running" in state:
+        return ContainerRunning(time(state["running"]["startedAt"]))
+    if "waiting" in state:
+        return ContainerWaiting(state["waiting"].get("reason") or "", state["waiting"].get("message") or "")
+    return None
+
+
+def first_problem(error: ValidationError, root: str) -> str:
+    """The first field that is wrong, with its value and what would be right."""
+    first = error.errors(include_url=False)[0]
+    value = first["input"]
+    shown = f" (is {value!r})" if not isinstance(value, dict | list | BaseModel) else ""
+    return f"{'.'.join((root, *(str(part) for part in first['loc'])))}: {first['msg']}{shown}"

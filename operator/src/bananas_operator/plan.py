@@ -1,0 +1,268 @@
+"""The decision of a pass: `Observed` -> `Plan`. Pure; reads as the table of contents of the operator's rules.
+
+Trial statuses are decided first and carried along (`statuses`), so that the search's status at the end tells what will be
+true once everything before it has been written; `apply` stops at the first write that fails.
+"""
+
+from datetime import datetime, timedelta
+
+from bananas_core import constants
+from bananas_core.api import NASTrialStatus
+from bananas_core.names import predictor_name
+from bananas_operator import admission, conditions, stalls
+from bananas_operator.actions import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    DeletePredictor,
+    EnsurePredictor,
+    Note,
+    Plan,
+    WriteSearch,
+    WriteTrial,
+)
+from bananas_operator.attempts import Rules, advance, next_attempt_number, supersede
+from bananas_operator.classify import Blocked, FatalForSearch, FatalForTrial, Retryable, Running, Waiting
+from bananas_operator.classify import classify as classify_job
+from bananas_operator.job import build_job, template_hash
+from bananas_operator.predictor import build_deployment, build_role_binding, build_service_account
+from bananas_operator.predictor import template_hash as predictor_hash
+from bananas_operator.resources import DEPLOYMENTS
+from bananas_operator.settings import Settings
+from bananas_operator.stalls import Stall
+from bananas_operator.survey import Survey, Verdict, survey, verdict
+from bananas_operator.views import ContainerEnded, JobView, Observed, TrialView
+
+Statuses = dict[str, NASTrialStatus]
+DEFAULT_RETRIES = 2
+
+
+def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
+    """What to do about a search now."""
+    if observed.search.deleting:
+        return Plan()  # the garbage collector takes everything, by owner references
+    seen = survey(observed, now, settings)
+    statuses: Statuses = {trial.uid: trial.status for trial in observed.trials}
+    stall = stalls.find_stall(seen)
+
+    actions: list[Action] = [*_advance_trials(seen, statuses)]
+    outcome = verdict(seen, statuses)
+    if outcome == "open":
+        held = stall is not None and stall.holds_admission
+        actions += admission.admit(seen, statuses, held=held)
+        actions += _start_jobs(seen, statuses, stall)
+    else:
+        actions += admission.end(seen, statuses, outcome)
+    actions += _delete_jobs(seen)
+    actions += _predictor(seen, statuses, outcome)
+    if outcome == "open" and stall is None and _proposals_needed(seen, statuses):
+        stall = stalls.find_predictor_stall(seen)
+    status = conditions.search_status(seen, statuses, stall, outcome)
+    if status != observed.search.status:
+        actions.append(WriteSearch(status, conditions.transition_notes(observed.search.status, status)))
+    return Plan(tuple(actions), _again_at(seen, actions))
+
+
+# --- trials ---
+
+
+def _advance_trials(seen: Survey, statuses: Statuses) -> list[WriteTrial]:
+    """What became of the attempts, recorded."""
+    spec = seen.spec
+    retries = spec.trial.retries if spec is not None else DEFAULT_RETRIES
+    template = template_hash(spec, seen.settings) if spec is not None else None
+    writes = []
+    has_success = seen.has_success
+    for trial in seen.observed.trials:
+        attempt = seen.attempts.get(trial.uid)
+        if attempt is None or not trial.in_flight or trial.deleting:
+            continue
+        rules = Rules(retries, has_success, seen.now, seen.settings)
+        never_started = isinstance(attempt.outcome, Waiting | Blocked) and attempt.job is not None
+        if never_started and template is not None and attempt.job is not None and attempt.job.template_hash != template:
+            status = supersede(trial, attempt)
+        else:
+            status = advance(trial, attempt, seen.observed.progress_of.get(trial.uid), rules)
+        if status != trial.status:
+            statuses[trial.uid] = status
+            decision = _decision(trial.status, status)
+            writes.append(WriteTrial(trial, status, decision, _trial_notes(trial, status)))
+        has_success = has_success or status.phase == "Succeeded"
+    return writes
+
+
+def _decision(old: NASTrialStatus, new: NASTrialStatus) -> str:
+    if new.settled_attempt == old.settled_attempt:
+        return f"attempt {new.attempts} {new.phase.lower()}"
+    return f"attempt {new.settled_attempt} settled: {new.phase.lower()}"
+
+
+def _trial_notes(trial: TrialView, status: NASTrialStatus) -> tuple[Note, ...]:
+    if status.phase == "Failed" and status.failure is not None:
+        text = f"trial {trial.name} failed after {status.attempts} attempts: {status.failure.reason}: {status.failure.message}"
+        return (Note("Warning", constants.EVENT_TRIAL_FAILED, text[:1000]),)
+    if status.interruptions > trial.status.interruptions:
+        text = f"trial {trial.name}, attempt {status.settled_attempt}: {status.message}"
+        return (Note("Normal", constants.EVENT_TRIAL_INTERRUPTED, text[:1000]),)
+    return ()
+
+
+# --- Jobs ---
+
+
+def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None) -> list[CreateJob]:
+    """Next attempts of trials whose admission is persisted: lowest index first, never more at work than parallelism."""
+    spec = seen.spec
+    if spec is None:
+        return []
+    at_work = seen.orphans() + sum(
+        seen.works(trial) and trial.uid in seen.attempts and not _settled_now(trial, statuses)
+        for trial in seen.observed.trials
+    )
+    starts = []
+    for trial in seen.observed.trials:
+        if at_work >= spec.parallelism:
+            break
+        if not trial.in_flight or trial.deleting or trial.uid in seen.attempts or not _may_start(seen, trial, stall):
+            continue
+        number = next_attempt_number(trial, seen.jobs(trial))
+        starts.append(CreateJob(trial, number, build_job(seen.observed.search, spec, trial, number, seen.settings)))
+        at_work += 1
+    return starts
+
+
+def _settled_now(trial: TrialView, statuses: Statuses) -> bool:
+    return statuses[trial.uid].settled_attempt > trial.status.settled_attempt
+
+
+def _may_start(seen: Survey, trial: TrialView, stall: Stall | None) -> bool:
+    if stall is not None and stall.holds_jobs and stall.probe != trial.uid:
+        return False
+    finding = stalls.job_finding(seen, trial)
+    if finding is not None and seen.now < finding.retry_at:
+        return False
+    due = trial.status.next_attempt_time
+    return due is None or seen.now >= datetime.fromisoformat(due) or (stall is not None and _spec_changed(seen))
+
+
+def _spec_changed(seen: Survey) -> bool:
+    """Whether the user has changed the spec since the search was found stalled."""
+    search = seen.observed.search
+    return any(
+        c.type == constants.CONDITION_STALLED and c.status == "True" and c.observed_generation != search.generation
+        for c in search.status.conditions
+    )
+
+
+def _delete_jobs(seen: Survey) -> list[DeleteJob]:
+    """Jobs whose end is recorded, by the status as it was observed: persisted for certain."""
+    return [
+        DeleteJob(job.name, job.uid)
+        for trial in seen.observed.trials
+        for job in seen.jobs(trial)
+        if not job.deleting and _is_spent(seen, trial, job)
+    ]
+
+
+def _is_spent(seen: Survey, trial: TrialView, job: JobView) -> bool:
+    if not trial.terminal and job.attempt > trial.status.settled_attempt:
+        current = seen.attempts.get(trial.uid)
+        return current is not None and job.attempt < current.number  # overtaken
+    newest = job.attempt == max(other.attempt for other in seen.jobs(trial))
+    return not newest or seen.now >= _kept_until(job, seen)
+
+
+def _kept_until(job: JobView, seen: Survey) -> datetime:
+    """Failed ones stay for their logs."""
+    outcome = classify_job(job, seen.now, seen.settings.lost_seconds)
+    if not isinstance(outcome, Retryable | FatalForTrial | FatalForSearch):
+        return seen.now
+    ended = job.pod.state.finished if job.pod is not None and isinstance(job.pod.state, ContainerEnded) else None
+    return (ended or job.created) + timedelta(seconds=seen.settings.failed_job_seconds)
+
+
+# --- predictor ---
+
+
+def _predictor(seen: Survey, statuses: Statuses, outcome: Verdict) -> list[EnsurePredictor | DeletePredictor]:
+    search, spec, deployment = seen.observed.search, seen.spec, seen.observed.deployment
+    if outcome != "open":
+        if deployment is None or deployment.deleting:
+            return []
+        return [DeletePredictor(predictor_name(search.name), deployment.uid)]
+    if spec is None or (deployment is not None and deployment.deleting):
+        return []
+    if deployment is None and not _proposals_needed(seen, statuses):
+        return []
+    finding = seen.observed.finding(DEPLOYMENTS.kind, predictor_name(search.name))
+    if finding is not None and seen.now < finding.retry_at:
+        return []
+    manifest = build_deployment(search, spec, seen.settings)
+    outdated = deployment is not None and deployment.template_hash != predictor_hash(manifest)
+    checked = seen.observed.predictor_checked_at
+    fresh = checked is not None and seen.now < checked + timedelta(seconds=seen.settings.resync_seconds)
+    if deployment is not None and not outdated and fresh:
+        return []
+    return [
+        EnsurePredictor(
+            service_account=build_service_account(search),
+            role_binding=build_role_binding(search),
+            deployment=manifest,
+            outdated=outdated,
+            present=deployment is not None,
+        )
+    ]
+
+
+def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:
+    spec = seen.spec
+    if spec is None:
+        return False
+    offered = sum(status.phase != "Cancelled" for status in statuses.values())
+    return offered < spec.budget.trials
+
+
+# --- time ---
+
+
+def _again_at(seen: Survey, actions: list[Action]) -> datetime | None:
+    """When the plan may change although nothing happens."""
+    if any(isinstance(action, WriteTrial | CreateJob | DeletePredictor) for action in actions):
+        return seen.now  # the next step follows from what was just written
+    now, settings = seen.now, seen.settings
+    times: list[datetime] = []
+    for trial in seen.observed.trials:
+        times += _trial_times(seen, trial)
+    for job in seen.observed.jobs:
+        times.append(_kept_until(job, seen))
+    times += [finding.retry_at for finding in seen.observed.findings]
+    facts = seen.observed.facts
+    if facts.check_again_at is not None and (facts.missing_claims or facts.template is not None):
+        times.append(facts.check_again_at)
+    deployment = seen.observed.deployment
+    if deployment is not None and not deployment.available:
+        times.append(stalls.predictor_deadline(seen, deployment))
+        times += [pod.created + timedelta(seconds=settings.unschedulable_seconds) for pod in deployment.pods]
+    return min((when for when in times if when > now), default=None)
+
+
+def _trial_times(seen: Survey, trial: TrialView) -> list[datetime]:
+    settings, times = seen.settings, []
+    if trial.in_flight and trial.status.next_attempt_time is not None:
+        times.append(datetime.fromisoformat(trial.status.next_attempt_time))
+    attempt = seen.attempts.get(trial.uid)
+    if attempt is None or attempt.job is None or attempt.job.pod is None:
+        return times
+    pod = attempt.job.pod
+    if isinstance(attempt.outcome, Running):
+        times.append(attempt.outcome.started + timedelta(seconds=settings.healthy_seconds))
+    elif isinstance(attempt.outcome, Waiting):
+        times.append(pod.created + timedelta(seconds=settings.unschedulable_seconds))
+    elif isinstance(attempt.outcome, Blocked):
+        times.append(pod.created + timedelta(seconds=settings.blocked_limit_seconds + 1))
+    if pod.deletion is not None:
+        times.append(pod.deletion + timedelta(seconds=settings.lost_seconds))
+    progress = seen.observed.progress_of.get(trial.uid)
+    if progress is not None and progress.progress != trial.status.progress:
+        times.append(progress.writable_at)
+    return times

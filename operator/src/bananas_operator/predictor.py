@@ -1,0 +1,117 @@
+"""The predictor of a search: Deployment, ServiceAccount and RoleBinding, pure. `plan` decides when, `apply` sends them."""
+
+from typing import Final
+
+from bananas_core import constants
+from bananas_core.api import NASSearchSpec
+from bananas_core.names import predictor_name
+from bananas_operator import pod
+from bananas_operator.resources import Json
+from bananas_operator.settings import Settings
+from bananas_operator.views import SearchView
+
+CONTAINER: Final = "predictor"
+CLUSTER_ROLE: Final = "bananas-predictor"
+
+
+def build_deployment(search: SearchView, spec: NASSearchSpec, settings: Settings) -> Json:
+    """The Deployment: one replica, never two at once, because two would propose twice."""
+    labels = pod.labels(search.name, search.uid, "predictor")
+    template: Json = {
+        "metadata": {
+            "labels": labels,
+            "annotations": {
+                "prometheus.io/scrape": "true",
+                "prometheus.io/port": str(constants.METRICS_PORT),
+                "prometheus.io/path": "/metrics",
+            },
+        },
+        "spec": _pod_spec(search, spec, settings),
+    }
+    metadata = _metadata(search)
+    metadata["annotations"] = {constants.ANNOTATION_TEMPLATE_HASH: pod.digest(template)}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {
+                "matchLabels": {constants.LABEL_SEARCH_UID: search.uid, constants.LABEL_COMPONENT: "predictor"}
+            },
+            "template": template,
+        },
+    }
+
+
+def template_hash(deployment: Json) -> str:
+    """The hash that a Deployment carries."""
+    return str(deployment["metadata"]["annotations"][constants.ANNOTATION_TEMPLATE_HASH])
+
+
+def build_service_account(search: SearchView) -> Json:
+    """The predictor's identity."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": _metadata(search),
+        "automountServiceAccountToken": False,
+    }
+
+
+def build_role_binding(search: SearchView) -> Json:
+    """The shipped ClusterRole, in the search's namespace only."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": _metadata(search),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": CLUSTER_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": predictor_name(search.name), "namespace": search.namespace}],
+    }
+
+
+def _metadata(search: SearchView) -> Json:
+    return {
+        "namespace": search.namespace,
+        "name": predictor_name(search.name),
+        "labels": pod.labels(search.name, search.uid, "predictor"),
+        "ownerReferences": [pod.owner(constants.SEARCH_KIND, search.name, search.uid)],
+    }
+
+
+def _pod_spec(search: SearchView, spec: NASSearchSpec, settings: Settings) -> Json:
+    given = spec.predictor
+    container: Json = {
+        "name": CONTAINER,
+        "image": given.image or settings.predictor_image,
+        "imagePullPolicy": given.image_pull_policy or settings.image_pull_policy,
+        "env": [
+            {"name": "BANANAS_NAMESPACE", "value": search.namespace},
+            {"name": "BANANAS_SEARCH", "value": search.name},
+            {"name": "BANANAS_SEARCH_UID", "value": search.uid},
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108 - an emptyDir of the pod; the root is read-only
+        ],
+        "ports": [{"name": "metrics", "containerPort": constants.METRICS_PORT}],
+        "readinessProbe": {
+            "httpGet": {"path": "/healthz", "port": "metrics"},
+            "periodSeconds": 5,
+            "timeoutSeconds": 5,
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # the condition of the search quotes it
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - as above
+        "securityContext": pod.CONTAINER_SECURITY,
+    }
+    if given.resources is not None:
+        container["resources"] = pod.resources(given)
+    return {
+        "serviceAccountName": predictor_name(search.name),
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,  # it holds no state
+        "securityContext": pod.POD_SECURITY,
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        **pod.placement(given),
+    }

@@ -1,0 +1,172 @@
+"""What holds a search up, found anew in every pass: at most one cause at a time, the most fundamental first. Pure.
+
+Called by `plan`, which stops admission while a cause holds it, and by `conditions`, which tells it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bananas_core import constants
+from bananas_core.names import job_name, predictor_name
+from bananas_operator.attempts import next_attempt_number, waits_for_mending
+from bananas_operator.classify import CONFIG_REASONS, IMAGE_REASONS, Blocked
+from bananas_operator.facts import refusal
+from bananas_operator.resources import DEPLOYMENTS, JOBS
+from bananas_operator.survey import Survey
+from bananas_operator.views import ContainerWaiting, DeploymentView, Finding, PodView, Problem, TrialView
+
+
+@dataclass(frozen=True)
+class Stall:
+    """A cause outside the search."""
+
+    problem: Problem
+    holds_admission: bool = True
+    holds_jobs: bool = True
+    """Whether Jobs of admitted trials must wait too."""
+    probe: str | None = None
+    """UID of the one trial that tries whether the cause is mended, if Jobs wait."""
+
+
+def find_stall(survey: Survey) -> Stall | None:
+    """The cause that holds the search up, if there is one."""
+    return (
+        _invalid_spec(survey)
+        or _missing_claim(survey)
+        or _refused_template(survey)
+        or _refused_job(survey)
+        or _fatal_error(survey)
+        or _refused_pod(survey)
+    )
+
+
+def _invalid_spec(survey: Survey) -> Stall | None:
+    problem = survey.observed.search.problem
+    if problem is None:
+        return None
+    return Stall(Problem(constants.REASON_INVALID_SPEC, f"{problem}. Mend the field"))
+
+
+def _missing_claim(survey: Survey) -> Stall | None:
+    missing = survey.observed.facts.missing_claims
+    if not missing:
+        return None
+    field, claim = missing[0]
+    return Stall(
+        Problem(
+            constants.REASON_CLAIM_NOT_FOUND,
+            f"{field}: the namespace has no PersistentVolumeClaim {claim}. Create it, or name another",
+        )
+    )
+
+
+def _refused_template(survey: Survey) -> Stall | None:
+    problem = survey.observed.facts.template
+    return Stall(problem) if problem is not None else None
+
+
+def _refused_job(survey: Survey) -> Stall | None:
+    """A Job that could not be made. Its own creation is tried again when the finding is due; others go on."""
+    finding = next((found for trial in survey.observed.trials if (found := job_finding(survey, trial))), None)
+    return Stall(finding.problem, holds_jobs=False) if finding is not None else None
+
+
+def job_finding(survey: Survey, trial: TrialView) -> Finding | None:
+    """What was found when the next Job of a trial was to be made."""
+    if not trial.in_flight or trial.uid in survey.attempts:
+        return None
+    number = next_attempt_number(trial, survey.jobs(trial))
+    return survey.observed.finding(JOBS.kind, job_name(trial.name, number))
+
+
+def _fatal_error(survey: Survey) -> Stall | None:
+    """An error that every trial would meet, while there is no result that shows the contrary."""
+    working = [trial for trial in survey.observed.trials if trial.in_flight]
+    if survey.has_success or any(survey.healthy(trial) for trial in working):
+        return None
+    for trial in working:
+        attempt = survey.attempts.get(trial.uid)
+        if attempt is not None and isinstance(attempt.outcome, Blocked):
+            return Stall(Problem(attempt.outcome.reason, attempt.outcome.message), probe=trial.uid)
+    waiting = [trial for trial in working if waits_for_mending(trial.status)]
+    if not waiting:
+        return None
+    failure = waiting[0].status.failure
+    assert failure is not None  # waits_for_mending
+    probing = next((trial for trial in working if trial.uid in survey.attempts), working[0])
+    return Stall(Problem(failure.reason, f"trial {waiting[0].name}: {failure.message}"), probe=probing.uid)
+
+
+def _refused_pod(survey: Survey) -> Stall | None:
+    for trial in survey.observed.trials:
+        attempt = survey.attempts.get(trial.uid)
+        job = attempt.job if attempt is not None else None
+        if job is not None and job.pod is None and job.refusal is not None:
+            return Stall(refusal(job.refusal, "spec.trial.template", constants.REASON_POD_REFUSED))
+    return None
+
+
+# --- predictor ---
+
+
+def find_predictor_stall(survey: Survey) -> Stall | None:
+    """What keeps the predictor from proposing; trials that are there already go on."""
+    observed = survey.observed
+    finding = observed.finding(DEPLOYMENTS.kind, predictor_name(observed.search.name))
+    if finding is not None:
+        return _predictor(finding.problem.reason, finding.problem.message)
+    deployment = observed.deployment
+    if deployment is None or deployment.available:
+        return None
+    if deployment.refusal is not None:
+        return _predictor(
+            constants.REASON_PREDICTOR_UNAVAILABLE,
+            refusal(deployment.refusal, "spec.predictor", constants.REASON_POD_REFUSED).message,
+        )
+    for pod in deployment.pods:
+        stall = _predictor_pod(pod, survey)
+        if stall is not None:
+            return stall
+    if survey.now >= predictor_deadline(survey, deployment):
+        seconds = survey.settings.predictor_limit_seconds
+        return _predictor(
+            constants.REASON_PREDICTOR_UNAVAILABLE,
+            f"Deployment {deployment.name} has not been available for {seconds:.0f} s. Look at its pod's log and events",
+        )
+    return None
+
+
+def predictor_deadline(survey: Survey, deployment: DeploymentView) -> datetime:
+    """From when on a predictor that is not available is worth a condition."""
+    since = max((pod.created for pod in deployment.pods), default=deployment.created)
+    return since + timedelta(seconds=survey.settings.predictor_limit_seconds)
+
+
+def _predictor_pod(pod: PodView, survey: Survey) -> Stall | None:
+    state = pod.state
+    if isinstance(state, ContainerWaiting) and state.reason in IMAGE_REASONS:
+        return _predictor(
+            constants.REASON_PREDICTOR_FAILING,
+            f"image {pod.image} of the predictor cannot be pulled ({state.reason}: {state.message}). Make it available, or "
+            "set spec.predictor.image or imagePullSecrets",
+        )
+    if isinstance(state, ContainerWaiting) and state.reason in CONFIG_REASONS:
+        return _predictor(
+            constants.REASON_PREDICTOR_FAILING, f"the predictor cannot be started ({state.reason}: {state.message})"
+        )
+    if not pod.available and pod.restarts >= 2:  # once may be a lost connection
+        return _predictor(
+            constants.REASON_PREDICTOR_FAILING,
+            f"the predictor has ended {pod.restarts} times, last with: {pod.last_message or 'no message; look at its log'}",
+        )
+    waited = (survey.now - pod.created).total_seconds()
+    if pod.unschedulable is not None and waited >= survey.settings.unschedulable_seconds:
+        return _predictor(
+            constants.REASON_PREDICTOR_UNAVAILABLE,
+            f"the predictor waits for a node: {pod.unschedulable}. Make room, or change spec.predictor.resources",
+        )
+    return None
+
+
+def _predictor(reason: str, message: str) -> Stall:
+    return Stall(Problem(reason, message), holds_admission=False, holds_jobs=False)

@@ -1,0 +1,97 @@
+"""`Observed` looked at from all sides once per pass: current attempts, who is in flight, the verdict. Pure.
+
+`plan`, `admission`, `stalls` and `conditions` ask it; nothing here says what to do.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from bananas_core.api import NASSearchSpec, NASTrialStatus
+from bananas_core.api.trial import TERMINAL_PHASES
+from bananas_operator.attempts import Attempt, current_attempt, is_healthy
+from bananas_operator.settings import Settings
+from bananas_operator.views import SEARCH_PHASES_ADMITTED, JobView, Observed, TrialView
+
+Verdict = Literal["open", "complete", "exhausted", "failed"]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One search at one time."""
+
+    observed: Observed
+    now: datetime
+    settings: Settings
+    attempts: dict[str, Attempt]
+    """The unsettled attempts of trials in flight, by trial UID."""
+    has_success: bool
+
+    @property
+    def spec(self) -> NASSearchSpec | None:
+        """The spec, if it parses."""
+        return self.observed.search.spec
+
+    def jobs(self, trial: TrialView) -> tuple[JobView, ...]:
+        """All Jobs of a trial."""
+        return self.observed.jobs_of.get(trial.uid, ())
+
+    def healthy(self, trial: TrialView) -> bool:
+        """Whether its current attempt has got far enough to show that image, data and recipe are good."""
+        attempt = self.attempts.get(trial.uid)
+        progress = self.observed.progress_of.get(trial.uid)
+        return attempt is not None and is_healthy(attempt, progress, self.now, self.settings)
+
+    def works(self, trial: TrialView) -> bool:
+        """Whether a trial takes a slot: in flight by its status, or by a Job that its status does not know of yet."""
+        return trial.in_flight or (not trial.terminal and bool(self.jobs(trial)))
+
+    def orphans(self) -> int:
+        """Unfinished Jobs of trials that are not seen: deleted, or not yet told by the watch."""
+        known = {trial.uid for trial in self.observed.trials}
+        return len({job.trial_uid for job in self.observed.jobs if not (job.complete or job.failed)} - known)
+
+
+def survey(observed: Observed, now: datetime, settings: Settings) -> Survey:
+    """Looks at a search."""
+    attempts: dict[str, Attempt] = {}
+    for trial in observed.trials:
+        jobs = observed.jobs_of.get(trial.uid, ())
+        if trial.in_flight or (not trial.terminal and jobs):
+            attempt = current_attempt(trial, jobs, now, settings)
+            if attempt is not None:
+                attempts[trial.uid] = attempt
+    has_success = any(trial.status.phase == "Succeeded" for trial in observed.trials)
+    return Survey(observed, now, settings, attempts, has_success)
+
+
+def is_admitted(status: NASTrialStatus) -> bool:
+    """Whether it counts for the budget."""
+    return status.phase in SEARCH_PHASES_ADMITTED
+
+
+def is_terminal(status: NASTrialStatus) -> bool:
+    """Whether it has ended."""
+    return status.phase in TERMINAL_PHASES
+
+
+def verdict(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Verdict:
+    """What the statuses say of the search as a whole; `statuses` by trial UID, with what this pass will write."""
+    spec = survey.spec
+    if spec is None:
+        return "open"
+    phases = [status.phase for status in statuses.values()]
+    if phases.count("Failed") > spec.trial.max_failed_trials:
+        return "failed"
+    working = survey.orphans() or any(
+        survey.works(trial) and not is_terminal(statuses[trial.uid]) for trial in survey.observed.trials
+    )
+    in_flight = working or any(phase in ("Queued", "Running") for phase in phases)
+    if in_flight:
+        return "open"
+    if sum(is_admitted(status) for status in statuses.values()) >= spec.budget.trials:
+        return "complete"
+    predictor = survey.observed.search.status.predictor
+    if predictor is not None and predictor.exhausted and "Pending" not in phases:
+        return "exhausted"
+    return "open"

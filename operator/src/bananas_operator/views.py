@@ -1,0 +1,225 @@
+"""What a pass sees of the cluster, frozen and typed; `observe` makes it, `plan` and its parts read it. No behaviour."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
+from bananas_core.api.trial import TERMINAL_PHASES, Progress
+from bananas_core.contract import ProgressMessage
+
+SEARCH_PHASES_ADMITTED = ("Queued", "Running", "Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class ContainerWaiting:
+    """A container that does not run (yet, or again)."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ContainerRunning:
+    """A container that runs."""
+
+    started: datetime
+
+
+@dataclass(frozen=True)
+class ContainerEnded:
+    """A container that has ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    started: datetime | None
+    finished: datetime | None
+
+
+ContainerState = ContainerWaiting | ContainerRunning | ContainerEnded
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod of a trial or of a predictor."""
+
+    name: str
+    uid: str
+    created: datetime
+    deletion: datetime | None = None
+    """When its grace period ends, if it is being deleted."""
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    disrupted: str | None = None
+    """Message of the DisruptionTarget condition, if it is true."""
+    unschedulable: str | None = None
+    node: str | None = None
+    image: str = ""
+    gpus: float = 0
+    available: bool = False
+    state: ContainerState | None = None
+    restarts: int = 0
+    last_message: str = ""
+    """Why its container ended the last time, if it was started anew."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """An attempt of a trial."""
+
+    name: str
+    uid: str
+    trial_uid: str
+    attempt: int
+    created: datetime
+    template_hash: str = ""
+    deleting: bool = False
+    complete: bool = False
+    failed: bool = False
+    failed_message: str = ""
+    pod: PodView | None = None
+    refusal: str | None = None
+    """Message of the newest FailedCreate event since its pod was last there."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why something cannot be, as one word and for a person."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """A trial of the search."""
+
+    name: str
+    uid: str
+    version: str
+    index: int
+    status: NASTrialStatus
+    spec: NASTrialSpec | None = None
+    hash: str = ""
+    problem: Problem | None = None
+    """Why it cannot be admitted, whatever the others are."""
+    deleting: bool = False
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended; then its status is never revised."""
+        return self.status.phase in TERMINAL_PHASES
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it counts for the budget."""
+        return self.status.phase in SEARCH_PHASES_ADMITTED
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it is admitted and has not ended."""
+        return self.admitted and not self.terminal
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """The search."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    generation: int
+    status: NASSearchStatus
+    spec: NASSearchSpec | None = None
+    problem: str | None = None
+    """Which field of the spec cannot be, if the API server let one through."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """The predictor's Deployment and its pods."""
+
+    name: str
+    uid: str
+    created: datetime
+    template_hash: str = ""
+    deleting: bool = False
+    available: bool = False
+    refusal: str | None = None
+    """Message of the ReplicaFailure condition, if it is true."""
+    pods: tuple[PodView, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the API server refused when it was last asked; asked again at `retry_at`."""
+
+    kind: str
+    name: str
+    problem: Problem
+    retry_at: datetime
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is not watched but asked: whether claims exist, and what the API server says to the template."""
+
+    missing_claims: tuple[tuple[str, str], ...] = ()
+    """(field, claim) of claims that do not exist."""
+    template: Problem | None = None
+    """Why the API server refuses a Job of the template, if it does."""
+    check_again_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ProgressView:
+    """What the trainer said last of the current attempt of a trial."""
+
+    message: ProgressMessage
+    writable_at: datetime
+    """When it may go into the status by itself."""
+
+    @property
+    def progress(self) -> Progress:
+        """As the status has it."""
+        return Progress(
+            epoch=self.message.epoch, epochs=self.message.epochs, validation_accuracy=self.message.validation_accuracy
+        )
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything of one search."""
+
+    search: SearchView
+    trials: tuple[TrialView, ...] = ()
+    jobs: tuple[JobView, ...] = ()
+    deployment: DeploymentView | None = None
+    facts: Facts = field(default_factory=Facts)
+    findings: tuple[Finding, ...] = ()
+    progress: tuple[tuple[str, ProgressView], ...] = ()
+    """By trial UID."""
+    predictor_checked_at: datetime | None = None
+    """When ServiceAccount and RoleBinding were last seen to be there."""
+
+    @cached_property
+    def jobs_of(self) -> dict[str, tuple[JobView, ...]]:
+        """Jobs by trial UID, by attempt."""
+        found: dict[str, list[JobView]] = {}
+        for job in sorted(self.jobs, key=lambda job: job.attempt):
+            found.setdefault(job.trial_uid, []).append(job)
+        return {uid: tuple(jobs) for uid, jobs in found.items()}
+
+    @cached_property
+    def progress_of(self) -> dict[str, ProgressView]:
+        """Progress by trial UID."""
+        return dict(self.progress)
+
+    def finding(self, kind: str, name: str) -> Finding | None:
+        """What was found of an object that the operator wanted to make."""
+        return next((found for found in self.findings if found.kind == kind and found.name == name), None)
