@@ -1,10 +1,14 @@
-"""The cluster's addresses, ports and the marks by which its network is known as ours. They belong to the machine: it can hold one such cluster."""
+"""The cluster's addresses, ports and the marks by which its network is known as ours.
+
+They belong to the machine: it can hold one such cluster.
+"""
 
 from __future__ import annotations
 
 NODE = "node1"
 BRIDGE = "cni0"
-# The bridge is known by its hardware address (locally administered, "banas" in ASCII): it is set in the same call that makes the bridge.
+# The bridge is known by its hardware address (locally administered, "banas" in ASCII): it is set in the same call
+# that makes the bridge.
 BRIDGE_MAC = "02:62:61:6e:61:73"
 NETWORK = "bananas-devcluster"  # the CNI network's name, and the comment of our iptables rules
 

@@ -1,4 +1,7 @@
-"""The image that all others stand on: Debian with Python 3.11, made from packages because there is no registry to pull one from."""
+"""The image that all others stand on.
+
+Debian with Python 3.11, made from packages because there is no registry to pull one from.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The one Go program that holds all of Kubernetes (kube/main.go): built once per machine, kept under a hash of its sources.
+"""The one Go program that holds all of Kubernetes (kube/main.go).
+
+Built once per machine, kept under a hash of its sources.
 
 Go's own caches stay where Go keeps them, so that a second build after a change of main.go takes half a minute.
 """

@@ -1,4 +1,7 @@
-"""The commands, and the lock that keeps two of them apart. A table of contents; every command lives in the module of its name."""
+"""The commands, and the lock that keeps two of them apart.
+
+A table of contents; every command lives in the module of its name.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +66,8 @@ def _run(options: argparse.Namespace, paths: Paths) -> int:
             print(f"export KUBECONFIG={paths.kubeconfig}\nexport PATH={paths.bin}:$PATH")
         case "status":
             return _status(paths, as_json=options.json)
+        case _:  # argparse lets nothing else through
+            raise AssertionError(options.command)
     return 0
 
 

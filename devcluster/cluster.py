@@ -1,8 +1,12 @@
-"""`up`: from whatever an earlier run left to a cluster whose node takes pods. Each step is skipped where it is done."""
+"""`up`: from whatever an earlier run left to a cluster whose node takes pods.
+
+Each step is skipped where it is done.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,14 +50,14 @@ VITAL = frozenset(PARTS[:3])
 def check(paths: Paths) -> None:
     problems = preflight.judge(facts.gather(paths))
     if problems:
-        raise Refused(problems)
+        raise Refused(problems, preflight.WAY_OUT)
 
 
 def check_disk(paths: Paths) -> None:
     """For images, which need no cluster."""
     problems = preflight.judge_disk(facts.gather(paths))
     if problems:
-        raise Refused(problems)
+        raise Refused(problems, preflight.WAY_OUT)
 
 
 def up(paths: Paths) -> None:
@@ -74,10 +78,12 @@ def up(paths: Paths) -> None:
 def clear_ruins(paths: Paths) -> None:
     """An earlier cluster of which a vital part is gone (killed, or the machine was started anew) is taken away first."""
     running = processes.leaders(paths.state)
-    if not VITAL <= running.keys() and teardown.remains(paths):
+    if not running.keys() >= VITAL and teardown.remains(paths):
         with step("remains of an earlier cluster") as current:
             teardown.remove(paths)
             current.note("taken away")
+    if "etcd" not in running and paths.logs.exists():
+        shutil.rmtree(paths.logs)  # of the earlier cluster
 
 
 def make_folders(paths: Paths) -> None:

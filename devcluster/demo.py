@@ -58,16 +58,16 @@ def start_search(paths: Paths, target: Target, data: Path | None) -> None:
     with step("an earlier demo") as current:
         gone = run([*target.kubectl, "delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"])
         current.skip("none") if not gone.strip() else current.note("taken away")
-    with step(f"kubectl apply -f {example.relative_to(root())}"):
-        run([*target.kubectl, "create", "namespace", NAMESPACE])
         if target.is_development_cluster:
-            give_volumes(paths, data)
-        run([*target.kubectl, "apply", "--server-side", "--force-conflicts", "-f", str(example)])
+            shutil.rmtree(paths.volumes / NAMESPACE, ignore_errors=True)
+    with step(f"kubectl apply -f {example.relative_to(root())}"):
+        run([*target.kubectl, "apply", "-f", str(example)])
+    if target.is_development_cluster:
+        give_volumes(paths, data)
 
 
 def give_volumes(paths: Paths, data: Path | None) -> None:
-    """Directories of the node behind the claims of the example."""
-    shutil.rmtree(paths.volumes / NAMESPACE, ignore_errors=True)
+    """Directories of the node behind the claims of the example: this cluster has no storage class."""
     volume = [sys.executable, "-m", "devcluster", "volume", "--namespace", NAMESPACE]
     run([*volume, "checkpoints"], cwd=root())
     if data:

@@ -1,4 +1,6 @@
-"""What can go wrong, as types. cli.py prints these without a traceback; anything else is a bug and keeps its traceback.
+"""What can go wrong, as types.
+
+Cli.py prints these without a traceback; anything else is a bug and keeps its traceback.
 
 DevclusterError
 ├── Refused            nothing was changed: the machine lacks something, each problem with its remedy
@@ -16,9 +18,10 @@ class DevclusterError(Exception):
 
 
 class Refused(DevclusterError):  # noqa: N818 - it is an answer, not an accident
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], way_out: str = "") -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"  * {problem}" for problem in self.problems))
+        lines = [*(f"  * {problem}" for problem in self.problems), *([f"  {way_out}"] if way_out else [])]
+        super().__init__("\n".join(lines))
 
 
 class CommandFailed(DevclusterError):  # noqa: N818

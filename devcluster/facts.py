@@ -1,4 +1,7 @@
-"""What preflight.py has to know about this machine. Reads only; the one thing that it makes, a namespace, ends with the process that has it."""
+"""What preflight.py has to know about this machine.
+
+Reads only; the one thing that it makes, a namespace, ends with the process that has it.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,11 @@ CGROUP_V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids")
 BINARY_GB = 5.5
 # etcd, logs and volumes of a long demo.
 RUNNING_GB = 2.0
-# The torch image: 5.9 in buildah, 11.5 in containerd (packed and unpacked), 5.7 while it is moved from one to the other; 1 for the others.
+# The torch image: 5.9 in buildah, 11.5 in containerd (packed and unpacked), 5.7 while it is moved from one to the
+# other; 1 for the others.
 IMAGES_GB = 24.0
-# torch as it was downloaded, in uv's cache (which links the files of a virtual environment, so that costs nothing more).
+# torch as it was downloaded, in uv's cache (which links the files of a virtual environment, so that costs nothing
+# more).
 PACKAGES_GB = 5.8
 CONFLICTING_PACKAGES = ("containerd.io", "docker-ce")
 
@@ -56,10 +61,9 @@ def gather(paths: Paths) -> Facts:
 def _cgroup_problems() -> list[str]:
     if not CGROUPS.is_dir():
         return [f"{CGROUPS} does not exist"]
-    if (CGROUPS / "cgroup.controllers").exists():
-        trees = [CGROUPS]
-    else:
-        trees = [CGROUPS / name for name in CGROUP_V1_CONTROLLERS]
+    trees = (
+        [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else [CGROUPS / name for name in CGROUP_V1_CONTROLLERS]
+    )
     problems = []
     for tree in trees:
         if not tree.is_dir():
@@ -70,7 +74,7 @@ def _cgroup_problems() -> list[str]:
 
 
 def _disk_needs(paths: Paths) -> list[DiskNeed]:
-    program = 0.0 if binary.location(paths).exists() else BINARY_GB
+    program = 0.0 if _exists(binary.location(paths)) else BINARY_GB
     home = Path.home()
     unmade = 0.0 if images_made(paths) else 1.0
     return [
@@ -92,10 +96,15 @@ def images_made(paths: Paths) -> bool:
 
 def _disk_need(folder: Path, purpose: str, needed_gb: float) -> DiskNeed:
     existing = folder
-    while not existing.exists():
+    while not _exists(existing):
         existing = existing.parent
     free = shutil.disk_usage(existing).free / 1e9
     return DiskNeed(str(folder), _mount_point(existing), purpose, needed_gb, free)
+
+
+def _exists(path: Path) -> bool:
+    """Path.exists raises where a parent may not be read."""
+    return os.access(path, os.F_OK)
 
 
 def _mount_point(folder: Path) -> str:

@@ -1,4 +1,7 @@
-"""Which images there are and what each is made of. An image's tag is a hash of that, so that an unchanged image is neither built nor loaded again."""
+"""Which images there are and what each is made of.
+
+An image's tag is a hash of that, so that an unchanged image is neither built nor loaded again.
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""buildah with a store of its own below the state folder, and containerd's images: what is there, and how one gets from one to the other.
+"""buildah with a store of its own below the state folder, and containerd's images.
 
-An image with torch in it is 6 GB. It is moved once, as the torch image; what stands on it is moved as the few small layers that containerd
-does not hold yet.
+What is there, and how one gets from one to the other.
+
+An image with torch in it is 6 GB. It is moved once, as the torch image; what stands on it is moved as the few small
+layers that containerd does not hold yet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import io
 import json
 import shutil
@@ -16,10 +17,9 @@ import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from devcluster import commands, containers, teardown
-from devcluster.errors import CommandFailed, DevclusterError
+from devcluster.errors import CommandFailed
 from devcluster.paths import Paths
 from devcluster.steps import say
 
@@ -92,7 +92,10 @@ def load_whole(paths: Paths, buildah: Buildah, reference: str) -> None:
 
 
 def load_top(paths: Paths, buildah: Buildah, reference: str) -> None:
-    """Only the layers that containerd does not hold: buildah skips what it finds in the target, and containerd what the archive leaves out."""
+    """Only the layers that containerd does not hold.
+
+    buildah skips what it finds in the target, and containerd does not miss in the archive what it has.
+    """
     layout = paths.image_scratch / "layout"
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)

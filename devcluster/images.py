@@ -81,10 +81,7 @@ def _chosen(names: Iterable[str]) -> list[Image]:
 
 def _build(paths: Paths, buildah: Buildah, image: Image) -> str:
     """The image's reference; its parents are built before it."""
-    if image.parent == BASE:
-        parent = base_image.ensure(paths, buildah)
-    else:
-        parent = _build(paths, buildah, TORCH_IMAGE)
+    parent = base_image.ensure(paths, buildah) if image.parent == BASE else _build(paths, buildah, TORCH_IMAGE)
     reference = image_inputs.reference(image, parent)
     there = buildah.has(reference)
     slow = "2 to 4 minutes, once for each change of its requirements" if image is TORCH_IMAGE and not there else ""

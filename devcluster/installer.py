@@ -1,7 +1,8 @@
 """Python packages for the images, out of what this machine has downloaded before.
 
-The Dockerfiles install with pip, from an index. Here the build gets uv instead and uv's cache, filled beforehand with exactly the files that
-the requirement file locks: no network in the build, no second download of torch, and a quarter of the time.
+The Dockerfiles install with pip, from an index. Here the build gets uv instead and uv's cache, filled beforehand with
+exactly the files that the requirement file locks: no network in the build, no second download of torch, and a quarter
+of the time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ class Installer:
 
     def download(self, requirements: Path) -> None:
         """Into uv's cache: it has no command for just that, so the packages are linked into a folder that goes again."""
-        where: list[str | Path] = ["--target", self._scratch, "--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_36"]
+        where: list[str | Path] = [
+            "--target",
+            self._scratch,
+            "--python-version",
+            PYTHON,
+            "--python-platform",
+            "x86_64-manylinux_2_36",
+        ]
         what: list[str | Path] = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", requirements]
         commands.run([self._uv, "pip", "install", "--quiet", *where, *what], hint="A Python package index is needed.")
         shutil.rmtree(self._scratch)

@@ -1,4 +1,7 @@
-"""Bridge, packet filter, kube-proxy and CoreDNS. What is made here is known by its hardware address or its comment, and goes by them."""
+"""Bridge, packet filter, kube-proxy and CoreDNS.
+
+What is made here is known by its hardware address or its comment, and goes by them.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,8 @@ def proxy(paths: Paths, program: Path) -> Daemon:
         f"--hostname-override={addresses.NODE}",
         "--proxy-mode=iptables",
         f"--cluster-cidr={POD_RANGE}",
-        # A pod's answer to another pod of the bridge would go there directly, past the translation that the other expects.
+        # A pod's answer to another pod of the bridge would go there directly, past the translation that the
+        # other expects.
         "--masquerade-all=true",
         "--conntrack-max-per-core=0",  # leave the machine's own limit alone
         "--conntrack-tcp-timeout-established=0s",

@@ -1,6 +1,7 @@
 """containerd and the kubelet: the node. Flags and files only; cluster.py starts them.
 
-All that they make lies in the state folder or carries our name (sockets, mounts, namespaces, the cgroup), so that teardown.py can find it.
+All that they make lies in the state folder or carries our name (sockets, mounts, namespaces, the cgroup), so that
+teardown.py can find it.
 """
 
 from __future__ import annotations

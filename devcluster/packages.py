@@ -46,7 +46,10 @@ def ensure() -> None:
         commands.run([*apt, "update"], env=quiet)
         with _no_services_started():
             # --no-remove: Debian's containerd conflicts with Docker's; theirs stays and we say so.
-            hint = "Nothing was replaced. Install these packages by hand, or use a cluster that exists (`make demo CONTEXT=name IMAGE_PREFIX=registry/path`)."
+            hint = (
+                "Nothing was replaced. Install these packages by hand, or use a cluster that exists: "
+                "`make demo CONTEXT=name IMAGE_PREFIX=registry/path`."
+            )
             commands.run([*apt, "install", "--no-remove", "--no-install-recommends", *wanted], env=quiet, hint=hint)
         current.note(f"installed {', '.join(wanted)}")
 

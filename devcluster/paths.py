@@ -1,4 +1,7 @@
-"""Where things lie. Two folders: the state (made by `up`, what must go lies in it) and the cache (slow to make, kept between clusters)."""
+"""Where things lie.
+
+Two folders: the state (made by `up`, what must go lies in it) and the cache (slow to make, kept between clusters).
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from devcluster import addresses
 
-ELSEWHERE = "Or use a cluster that exists: `make demo CONTEXT=name IMAGE_PREFIX=registry/path`."
+# Said after the problems, whatever they are.
+WAY_OUT = "Or use a cluster that exists: `make demo CONTEXT=name IMAGE_PREFIX=registry/path`."
 
 
 @dataclass(frozen=True)
@@ -61,59 +62,51 @@ class Facts:
 def judge(facts: Facts) -> list[str]:
     """Every problem, each with its remedy; empty when `up` may go on."""
     if not facts.is_linux:
-        return [f"Linux is needed: a kubelet runs nowhere else. {ELSEWHERE}"]
+        return ["Linux is needed: a kubelet runs nowhere else."]
     if facts.user_id != 0:
         # Without root most other facts cannot be seen either.
-        return [
-            f"root is needed (this is user {facts.user_id}): a kubelet makes cgroups, mounts and network namespaces. Run it with sudo. {ELSEWHERE}"
-        ]
-    return [
-        *_machine(facts),
-        *judge_disk(facts),
-        *_network(facts),
-        *_foreign_runtimes(facts),
-    ]
-
-
-def _machine(facts: Facts) -> list[str]:
-    problems = []
-    if facts.architecture != "x86_64":
-        problems.append(
-            f"an x86_64 machine is needed (this is {facts.architecture}): the locked Python packages are for it. {ELSEWHERE}"
-        )
-    if facts.missing_packages and not facts.has_apt:
-        problems.append(
-            f"these Debian packages are missing and there is no apt-get: {', '.join(facts.missing_packages)}. Install their like by hand. {ELSEWHERE}"
-        )
-    for problem in facts.cgroup_problems:
-        problems.append(
-            f"the cgroup tree cannot be used: {problem}. In a container, start it privileged with a writable /sys/fs/cgroup. {ELSEWHERE}"
-        )
-    if not facts.can_make_network_namespace:
-        problems.append(
-            f"network namespaces cannot be made (`unshare --net` fails), so no pod can start. In a container, start it privileged. {ELSEWHERE}"
-        )
-    if not facts.can_mount:
-        problems.append(
-            f"filesystems cannot be mounted (`unshare --mount` fails), so no container can start. In a container, start it privileged. {ELSEWHERE}"
-        )
-    return problems
+        why = "a kubelet makes cgroups, mounts and network namespaces"
+        return [f"root is needed, and this is user {facts.user_id}: {why}. Run it with sudo."]
+    return [*_machine(facts), *judge_disk(facts), *_network(facts), *_foreign_runtimes(facts)]
 
 
 def judge_disk(facts: Facts) -> list[str]:
     """What is needed on each filesystem, added up."""
-    needs, problems = facts.disk_needs, []
-    for filesystem in sorted({need.filesystem for need in needs}):
-        here = [need for need in needs if need.filesystem == filesystem]
+    problems = []
+    for filesystem in sorted({need.filesystem for need in facts.disk_needs}):
+        here = [need for need in facts.disk_needs if need.filesystem == filesystem]
         needed, free = sum(need.needed_gb for need in here), min(need.free_gb for need in here)
         if needed > free:
-            parts = "; ".join(
+            wanted = [
                 f"{need.needed_gb:.1f} GB under {need.folder} for {need.purpose}" for need in here if need.needed_gb
-            )
-            remedy = "Free some space, or name other folders with BANANAS_STATE and XDG_CACHE_HOME."
+            ]
             problems.append(
-                f"too little disk on {filesystem}: {needed:.1f} GB are needed, {free:.1f} GB are free ({parts}). {remedy} {ELSEWHERE}"
+                f"too little disk on {filesystem}: {needed:.1f} GB are needed, {free:.1f} GB are free ({'; '.join(wanted)}). "
+                "Free some space, or name other folders with BANANAS_STATE and XDG_CACHE_HOME."
             )
+    return problems
+
+
+def _machine(facts: Facts) -> list[str]:
+    privileged = "In a container, start it privileged"
+    problems = []
+    if facts.architecture != "x86_64":
+        problems.append(f"an x86_64 machine is needed, and this is {facts.architecture}: the images are made for it.")
+    if facts.missing_packages and not facts.has_apt:
+        packages = ", ".join(facts.missing_packages)
+        problems.append(
+            f"there is no apt-get to install these Debian packages: {packages}. Install their like by hand."
+        )
+    problems += [
+        f"the cgroup tree cannot be used: {problem}. {privileged}, with a writable /sys/fs/cgroup."
+        for problem in facts.cgroup_problems
+    ]
+    if not facts.can_make_network_namespace:
+        problems.append(
+            f"no network namespace can be made (`unshare --net` fails), so no pod could start. {privileged}."
+        )
+    if not facts.can_mount:
+        problems.append(f"nothing can be mounted (`unshare --mount` fails), so no container could start. {privileged}.")
     return problems
 
 
@@ -121,20 +114,21 @@ def _network(facts: Facts) -> list[str]:
     problems = []
     if facts.bridge_mac not in (None, addresses.BRIDGE_MAC):
         problems.append(
-            f"a network interface {addresses.BRIDGE} exists that somebody else made (another Kubernetes or CNI?). Stop that, then `ip link delete {addresses.BRIDGE}`. {ELSEWHERE}"
+            f"there is a network interface {addresses.BRIDGE} that somebody else made (another Kubernetes or CNI?). "
+            f"Stop that, then `ip link delete {addresses.BRIDGE}`."
         )
     for use in facts.addresses_in_use:
-        for ours in (addresses.POD_RANGE, addresses.SERVICE_RANGE):
-            if ipaddress.ip_interface(use.network).network.overlaps(ipaddress.ip_network(ours)):
-                problems.append(
-                    f"the address range {ours} is in use: {use.network} on {use.interface}. Take that address or route away. {ELSEWHERE}"
-                )
-    for listener in facts.listeners:
-        if _collides(listener):
-            who = addresses.PORTS[listener.port]
-            problems.append(
-                f"port {listener.port}/{listener.protocol} ({who}) is in use on {listener.address} by another program. Stop it (`ss -lnp` names it). {ELSEWHERE}"
-            )
+        problems += [
+            f"the address range {ours} is in use: {use.network} on {use.interface}. Take that address or route away."
+            for ours in (addresses.POD_RANGE, addresses.SERVICE_RANGE)
+            if ipaddress.ip_interface(use.network).network.overlaps(ipaddress.ip_network(ours))
+        ]
+    problems += [
+        f"port {listener.port}/{listener.protocol} ({addresses.PORTS[listener.port]}) is taken on {listener.address} "
+        "by another program. Stop it; `ss -lnp` names it."
+        for listener in facts.listeners
+        if _collides(listener)
+    ]
     return problems
 
 
@@ -148,15 +142,19 @@ def _collides(listener: Listener) -> bool:
 
 def _foreign_runtimes(facts: Facts) -> list[str]:
     problems = [
-        f"another cluster of this program runs, with its state in {state}. Take it down first: `BANANAS_STATE={state} make cluster-down`."
+        f"another cluster of this program runs, with its state in {state}. "
+        f"Take it down first: `BANANAS_STATE={state} make cluster-down`."
         for state in facts.other_clusters
     ]
     if facts.conflicting_packages:
+        names = ", ".join(facts.conflicting_packages)
         problems.append(
-            f"a containerd that somebody else made is installed ({', '.join(facts.conflicting_packages)}) and cannot stand beside Debian's. It is left alone. {ELSEWHERE}"
+            f"a containerd that somebody else made is installed ({names}) and cannot stand beside Debian's. "
+            "It is left alone; use another machine, or remove it yourself."
         )
     if facts.foreign_containerd:
+        running = ", ".join(facts.foreign_containerd)
         problems.append(
-            f"a containerd that somebody else made is running ({', '.join(facts.foreign_containerd)}). Stop it (and Docker) while this cluster is up. {ELSEWHERE}"
+            f"a containerd that somebody else made is running ({running}). Stop it while this cluster is up."
         )
     return problems

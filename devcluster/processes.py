@@ -1,8 +1,9 @@
 """The long-running processes, known by a mark in their environment.
 
-A pid file can be missing (we were killed before writing it) or stale (the number was given to somebody else's process). The environment that a
-process was started with can be neither: the kernel keeps it, children inherit it (containerd's shims do), and nobody else's process has ours.
-Every signal goes through a pidfd whose mark was read after it was opened, so it cannot hit a process that came later under the same number.
+A pid file can be missing (we were killed before writing it) or stale (the number was given to somebody else's
+process). The environment that a process was started with can be neither: the kernel keeps it, children inherit it
+(containerd's shims do), and nobody else's process has ours. Every signal goes through a pidfd whose mark was read
+after it was opened, so it cannot hit a process that came later under the same number.
 """
 
 from __future__ import annotations
@@ -91,7 +92,10 @@ def start(daemon: Daemon, *, state: Path, log: Path) -> Process:
             start_new_session=True,
             cwd="/",
         )
-    return Process(child.pid, state, daemon.part, daemon.recipe, leader=True)
+    process = Process(child.pid, state, daemon.part, daemon.recipe, leader=True)
+    # For a moment of its start a program has no environment that could be read.
+    waiting.until(lambda: alive(process) or child.poll() is not None, what=daemon.part, deadline_seconds=10)
+    return process
 
 
 def ensure(daemon: Daemon, *, state: Path, log: Path) -> bool:

@@ -1,4 +1,7 @@
-"""One line for each step: what it does, and how long it took or that it was done before. All output of this program goes through here."""
+"""One line for each step: what it does, and how long it took or that it was done before.
+
+All output of this program goes through here.
+"""
 
 from __future__ import annotations
 

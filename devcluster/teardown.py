@@ -1,8 +1,11 @@
-"""`down`, and `up` after an accident: takes away what a cluster of ours left on the machine, in whatever state it was left.
+"""`down`, and `up` after an accident.
 
-Everything is found by what it carries, not by what we remember: processes by their mark, containers by our cgroup, mounts by our state folder,
-the bridge by its hardware address, rules by their comment. So it works the same after SIGKILL of anything at any point.
-The images that containerd and buildah hold stay (`purge` takes them too): to import them again would take minutes.
+Takes away what a cluster of ours left on the machine, in whatever state it was left.
+
+Everything is found by what it carries, not by what we remember: processes by their mark, containers by our cgroup,
+mounts by our state folder, the bridge by its hardware address, rules by their comment. So it works the same after
+SIGKILL of anything at any point. The images that containerd and buildah hold stay (`purge` takes them too): to import
+them again would take minutes.
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ def purge(paths: Paths) -> None:
 def remove(paths: Paths) -> None:
     """Pods first, so that containerd itself ends them; each later step ends what an earlier one could not."""
     parts = processes.leaders(paths.state)
-    # Not etcd yet: it waits for its clients, and kube-apiserver for an etcd that is gone. The kubelet now: it would start the pods again.
+    # Not etcd yet: it waits for its clients, and kube-apiserver for an etcd that is gone. The kubelet now: it
+    # would start the pods again.
     processes.stop(process for part, process in parts.items() if part not in ("etcd", "containerd"))
     if "containerd" in parts:
         with contextlib.suppress(CommandFailed):  # it may hang, or be half started
@@ -172,7 +176,10 @@ def unmount(points: list[Path]) -> None:
 
 
 def remove_files(paths: Paths) -> None:
-    """etcd's data, the volumes that it knew and all that describes pods. Logs stay until the next `up`: somebody may want to know what went wrong."""
+    """etcd's data, the volumes that it knew and all that describes pods.
+
+    Logs stay until the next `up`: somebody may want to know what went wrong.
+    """
     for path in _shim_sockets(paths):
         path.unlink(missing_ok=True)
     shims = [paths.containerd / "io.containerd.runtime.v2.task"]

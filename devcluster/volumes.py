@@ -45,9 +45,11 @@ def _fill(folder: Path, copies: Sequence[Path], *, read_only: bool) -> None:
 
 
 def _bind(api: Api, folder: Path, name: str, namespace: str, access_mode: str) -> None:
-    volume, claim = _objects(folder, name, namespace, access_mode)
-    volume_path = f"/api/v1/persistentvolumes/{volume['metadata']['name']}"
+    volume_path = f"/api/v1/persistentvolumes/{namespace}-{name}"
     claim_path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+    asked = api.get(claim_path)
+    if asked:  # somebody made the claim already, as a user would: it stays, and gets what it asks for
+        access_mode = asked["spec"]["accessModes"][0]
     existing = api.get(volume_path)
     if (
         existing and existing["status"].get("phase") == "Released"
@@ -56,8 +58,10 @@ def _bind(api: Api, folder: Path, name: str, namespace: str, access_mode: str) -
         until(
             lambda: api.get(volume_path) is None, what=f"the end of the old volume {volume_path}", deadline_seconds=30
         )
+    volume, claim = _objects(folder, name, namespace, access_mode)
     api.apply(volume_path, volume)
-    api.apply(claim_path, claim)
+    if not asked:
+        api.apply(claim_path, claim)
     until(
         lambda: api.get(claim_path)["status"].get("phase") == "Bound",
         what=f"the claim {namespace}/{name}",
