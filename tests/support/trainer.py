@@ -1,0 +1,176 @@
+"""Pod programs of the trainer in real processes, started in milliseconds: a server loads torch once and forks.
+
+The forked process runs `bananas_trainer.pod.main` as `python -m bananas_trainer.pod` does; one test runs that very command.
+"""
+
+import json
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bananas_core.contract import TRIAL_FILE_VARIABLE, TrialFile
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 60.0
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+    """Polls until the condition holds; fails the test after the deadline."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.002)
+
+
+@dataclass
+class Running:
+    """A pod program that was started."""
+
+    pid: int
+    log: Path
+    exit_code: int | None = None
+    """Negative: the signal that ended it."""
+
+    def kill(self, number: signal.Signals) -> None:
+        """Sends a signal to it, and to nothing else."""
+        os.kill(self.pid, number)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of that name in its log."""
+        if not self.log.exists():
+            return []
+        lines = [line for line in self.log.read_text().splitlines(keepends=True) if line.startswith("{")]
+        return [event for line in lines if line.endswith("\n") and (event := json.loads(line))["event"] == name]
+
+
+class Processes:
+    """The client of the server below."""
+
+    def __enter__(self) -> "Processes":
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.trainer"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._running: dict[int, Running] = {}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait(DEADLINE_SECONDS)
+
+    def start(self, trial: TrialFile, limits: dict[str, int] | None = None) -> Running:
+        """Starts the attempt; its files lie beside its termination file. Limits are those of setrlimit, by name."""
+        folder = Path(trial.termination_file).parent
+        file, log = folder / f"trial-{trial.attempt}.json", folder / f"log-{trial.attempt}"
+        file.write_text(trial.model_dump_json(by_alias=True, exclude_none=True))
+        return self.start_file(file, log, limits)
+
+    def start_file(self, file: Path, log: Path, limits: dict[str, int] | None = None) -> Running:
+        """Starts an attempt with this trial file."""
+        assert self._server.stdin is not None
+        request = {"file": str(file), "log": str(log), "limits": limits or {}}
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        while (answer := self._answer()) is not None and "started" not in answer:
+            self._note(answer)
+        assert answer is not None, "the server ended"
+        running = Running(answer["started"], log)
+        self._running[running.pid] = running
+        return running
+
+    def wait(self, running: Running) -> int:
+        """Waits for its end and gives the exit code."""
+        while running.exit_code is None:
+            answer = self._answer()
+            assert answer is not None, "the server ended"
+            self._note(answer)
+        return running.exit_code
+
+    def run(self, trial: TrialFile, limits: dict[str, int] | None = None) -> int:
+        """Runs the attempt to its end and gives the exit code."""
+        return self.wait(self.start(trial, limits))
+
+    def _answer(self) -> dict[str, int] | None:
+        assert self._server.stdout is not None
+        line = self._server.stdout.readline()
+        answer: dict[str, int] | None = json.loads(line) if line else None
+        return answer
+
+    def _note(self, answer: dict[str, int]) -> None:
+        self._running.pop(answer["ended"]).exit_code = answer["code"]
+
+
+def serve() -> None:
+    """Reads requests, forks, and tells who started and who ended. It has no threads, so that forking is safe."""
+    import bananas_trainer.checkpoint  # noqa: F401 - torch once, for all
+    import bananas_trainer.data
+    import bananas_trainer.device
+    import bananas_trainer.networks.counting
+    import bananas_trainer.train  # noqa: F401
+    from bananas_trainer import pod
+
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
+        waiting = b""
+        while True:
+            for key, _ in selector.select():
+                if key.fd == sys.stdin.fileno():
+                    content = os.read(key.fd, 65536)
+                    if not content:
+                        return
+                    *lines, waiting = (waiting + content).split(b"\n")
+                    for line in lines:
+                        pid = _fork(pod.main, **json.loads(line))
+                        selector.register(os.pidfd_open(pid), selectors.EVENT_READ, data=pid)
+                        _say({"started": pid})
+                else:
+                    _, status = os.waitpid(key.data, 0)
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+                    _say({"ended": key.data, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _fork(main: Callable[[], int], file: str, log: str, limits: dict[str, int]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 99
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(descriptor, stream)
+        for name, value in limits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+        os.environ[TRIAL_FILE_VARIABLE] = file
+        code = main()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _say(answer: dict[str, int]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()
