@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
@@ -47,7 +48,7 @@ class Cluster:
                 file = str(kubeconfig) if kubeconfig else None
                 config.load_kube_config(file, context, settings, persist_config=False)
                 home = _namespace(file, context)
-        except (ConfigException, OSError, ValueError, TypeError) as error:
+        except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise Unreachable(
                 f"no usable kubeconfig: {_one_line(error)}; set KUBECONFIG, --kubeconfig or --context"
             ) from error

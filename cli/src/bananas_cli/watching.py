@@ -27,7 +27,11 @@ EXIT_TIMEOUT: Final = 124
 
 
 def watch(
-    look: Callable[[], Snapshot], console: Console, clock: Callable[[], datetime], timeout_seconds: float | None
+    look: Callable[[], Snapshot],
+    console: Console,
+    clock: Callable[[], datetime],
+    timeout_seconds: float | None = None,
+    interval_seconds: float = INTERVAL_SECONDS,
 ) -> int:
     """Shows the search until it is Complete or Failed, or the time is over; the exit code.
 
@@ -42,7 +46,7 @@ def watch(
                 view = status_view(snapshot, clock())
                 live.update(Group(view, Text(trouble, style="yellow")) if trouble else view, refresh=True)
 
-            return _until_the_end(look, show, deadline)
+            return _until_the_end(look, show, deadline, interval_seconds)
     last = ""
 
     def tell(snapshot: Snapshot, trouble: str) -> None:
@@ -54,10 +58,15 @@ def watch(
             last = news
             console.print(f"{now:%H:%M:%S} {line}", markup=False, highlight=False, soft_wrap=True)
 
-    return _until_the_end(look, tell, deadline)
+    return _until_the_end(look, tell, deadline, interval_seconds)
 
 
-def _until_the_end(look: Callable[[], Snapshot], show: Callable[[Snapshot, str], None], deadline: float | None) -> int:
+def _until_the_end(
+    look: Callable[[], Snapshot],
+    show: Callable[[Snapshot, str], None],
+    deadline: float | None,
+    interval_seconds: float,
+) -> int:
     snapshot = look()
     trouble = ""
     while True:
@@ -73,7 +82,7 @@ def _until_the_end(look: Callable[[], Snapshot], show: Callable[[Snapshot, str],
             fresh, trouble = look(), ""
         except Unreachable as error:
             fresh, trouble = snapshot, f"{error}; trying again"
-        pause = max(INTERVAL_SECONDS, LOAD * (time.monotonic() - start))
+        pause = max(interval_seconds, LOAD * (time.monotonic() - start))
         snapshot = fresh
         if deadline is not None:
             pause = min(pause, max(0.0, deadline - time.monotonic()))
