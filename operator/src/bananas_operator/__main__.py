@@ -20,7 +20,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from bananas_operator import doorbell, metrics
 from bananas_operator.apply import Applier
-from bananas_operator.cache import Cache, Lister
+from bananas_operator.cache import Cache, Lister, uid_of
 from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import SettingsError
 from bananas_operator.health import Health
@@ -46,9 +46,11 @@ async def run(settings: Settings) -> None:
         lister = Lister(api, cache, settings, queue.ring, loop.time)
         health = Health(cache, lister, settings)
         registry = metrics.make_registry(cache)
+        observer = Observer(api, cache, memory, settings)
+        lister.after_list += [observer.forget_gone, lambda: memory.forget({uid_of(s) for s in cache.searches()})]
         reconciler = Reconciler(
             queue=queue,
-            observer=Observer(api, cache, memory, settings),
+            observer=observer,
             applier=Applier(api, cache, memory, settings),
             settings=settings,
             metrics=metrics.PassMetrics(registry),

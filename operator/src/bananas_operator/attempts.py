@@ -15,6 +15,7 @@ from bananas_core.contract import Report
 from bananas_operator.classify import (
     SEARCH_REASONS,
     Blocked,
+    Ended,
     FatalForSearch,
     FatalForTrial,
     Interrupted,
@@ -26,7 +27,7 @@ from bananas_operator.classify import (
     classify,
 )
 from bananas_operator.settings import Settings
-from bananas_operator.views import ContainerEnded, ContainerRunning, JobView, ProgressView, TrialView
+from bananas_operator.views import ContainerEnded, ContainerRunning, JobView, Problem, ProgressView, TrialView
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def current_attempt(trial: TrialView, jobs: tuple[JobView, ...], now: datetime, 
     unsettled = [job for job in jobs if job.attempt > status.settled_attempt]
     if unsettled:
         job = max(unsettled, key=lambda job: job.attempt)
-        return Attempt(job.attempt, job, classify(job, now, settings.lost_seconds))
+        return Attempt(job.attempt, job, classify(job, now, settings))
     if status.attempts > status.settled_attempt:
-        return Attempt(status.attempts, None, classify(None, now, settings.lost_seconds))
+        return Attempt(status.attempts, None, classify(None, now, settings))
     return None
 
 
@@ -86,26 +87,42 @@ def advance(trial: TrialView, attempt: Attempt, progress: ProgressView | None, r
             return _with(trial.status, phase="Queued", attempts=attempt.number, message=message)
         case Running(started):
             return _running(trial, attempt, started, progress, rules)
-        case Blocked(reason, message):
-            if rules.has_success and _age(attempt, rules.now) > rules.settings.blocked_limit_seconds:
-                return _retry(trial, attempt, Failure(reason=reason, message=message), rules)
-            return _with(trial.status, phase="Queued", attempts=attempt.number, message=message)
+        case Blocked() as blocked:
+            return _blocked(trial, attempt, blocked, rules)
+        case ended:
+            return _ended(trial, attempt, ended, rules)
+
+
+def _ended(trial: TrialView, attempt: Attempt, outcome: Ended, rules: Rules) -> NASTrialStatus:
+    match outcome:
         case Result(report):
             return _succeeded(trial, attempt, report, rules)
         case Interrupted(message):
             return _interrupted(trial, attempt, message, rules)
-        case Retryable(reason, message):
-            return _retry(trial, attempt, Failure(reason=reason, message=message), rules)
         case FatalForTrial(reason, message):
-            return _failed(trial, attempt, Failure(reason=reason, message=message), rules)
-        case FatalForSearch(reason, message):
-            failure = Failure(reason=reason, message=message)
-            if rules.has_success:
-                return _retry(trial, attempt, failure, rules)
-            wait = _backoff(attempt.number, rules.settings)
-            return _back_to_queue(
-                trial, attempt, rules, failure=failure, message=message, next_attempt_time=_in(rules, wait)
-            )
+            return _failed(trial, attempt, _failure(reason, message), rules)
+        case FatalForSearch(reason, message) if not rules.has_success:
+            wait = _in(rules, _backoff(attempt.number, rules.settings))
+            failure = _failure(reason, message)
+            return _back_to_queue(trial, attempt, rules, failure=failure, message=message, next_attempt_time=wait)
+        case Retryable(reason, message) | FatalForSearch(reason, message):
+            return _retry(trial, attempt, _failure(reason, message), rules)
+
+
+def _blocked(trial: TrialView, attempt: Attempt, outcome: Blocked, rules: Rules) -> NASTrialStatus:
+    if rules.has_success and _age(attempt, rules.now) > rules.settings.blocked_limit_seconds:
+        return _retry(trial, attempt, _failure(outcome.reason, outcome.message), rules)
+    return _with(trial.status, phase="Queued", attempts=attempt.number, message=outcome.message)
+
+
+def _failure(reason: str, message: str) -> Failure:
+    return Failure(reason=reason, message=message[:2048])
+
+
+def give_up(trial: TrialView, problem: Problem, now: datetime) -> NASTrialStatus:
+    """The status of an admitted trial whose spec cannot be read (any more)."""
+    failure = Failure(reason=problem.reason, message=problem.message[:2048])
+    return _with(trial.status, phase="Failed", failure=failure, message=failure.message, completion_time=stamp(now))
 
 
 def supersede(trial: TrialView, attempt: Attempt) -> NASTrialStatus:

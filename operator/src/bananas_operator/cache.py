@@ -207,6 +207,8 @@ class Lister:
         self._ring = ring
         self._clock = clock
         self._last: float | None = None
+        self.after_list: list[Callable[[], None]] = []
+        """What else drops things when everything has just been listed."""
         self.ready = asyncio.Event()
 
     def seconds_since_list(self) -> float | None:
@@ -239,6 +241,8 @@ class Lister:
             self._cache.replace(resource, items, min(versions))
         self._last = self._clock()
         self._cache.forget_gone(2 * self._settings.resync_seconds)
+        for call in self.after_list:
+            call()
         self.ready.set()
         for search in self._cache.searches():
             self._ring(_key(search))

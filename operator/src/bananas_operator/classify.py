@@ -5,7 +5,7 @@ It looks at one attempt only; what follows from an outcome (next attempt, failur
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from bananas_core import constants, contract
 from bananas_core.contract import ExitCode, FailureReport, Report
@@ -119,33 +119,46 @@ class FatalForSearch:
     message: str
 
 
+class Patience(Protocol):
+    """The part of the settings that matters here."""
+
+    @property
+    def lost_seconds(self) -> float:
+        """Past its grace period a pod that is still there is on a lost node."""
+
+    @property
+    def unschedulable_seconds(self) -> float:
+        """A pod not placed for this long is worth a message."""
+
+
 Outcome = Waiting | Running | Blocked | Result | Interrupted | Retryable | FatalForTrial | FatalForSearch
 Ended = Result | Interrupted | Retryable | FatalForTrial | FatalForSearch
 
 
-def classify(job: JobView | None, now: datetime, lost_seconds: float) -> Outcome:
+def classify(job: JobView | None, now: datetime, patience: Patience) -> Outcome:
     """What an attempt has come to; a Job that is not there was deleted by somebody."""
     if job is None:
         return Interrupted("its Job was deleted")
     if job.pod is not None:
-        return _classify_pod(job, job.pod, now, lost_seconds)
+        return _classify_pod(job, job.pod, now, patience)
     if job.complete or job.failed:
         return Interrupted(f"its pod was deleted before its report was read{_colon(job.failed_message)}")
     return Waiting(job.refusal)
 
 
-def _classify_pod(job: JobView, pod: PodView, now: datetime, lost_seconds: float) -> Outcome:
+def _classify_pod(job: JobView, pod: PodView, now: datetime, patience: Patience) -> Outcome:
     if isinstance(pod.state, ContainerEnded):
         return _ended(job, pod, pod.state)
     if pod.phase == "Failed":
         return _failed_without_container(pod)
-    if pod.deletion is not None and now >= pod.deletion + timedelta(seconds=lost_seconds):
+    if pod.deletion is not None and now >= pod.deletion + timedelta(seconds=patience.lost_seconds):
         return Interrupted(f"its pod was deleted and its node {pod.node or ''} does not answer")
     if isinstance(pod.state, ContainerRunning):
         return Running(pod.state.started)
     if isinstance(pod.state, ContainerWaiting):
         return _waiting(pod, pod.state)
-    return Waiting(f"waits for a node: {pod.unschedulable}" if pod.unschedulable else None)
+    waits = pod.unschedulable and now >= pod.created + timedelta(seconds=patience.unschedulable_seconds)
+    return Waiting(f"waits for a node: {pod.unschedulable}" if waits else None)
 
 
 def _waiting(pod: PodView, state: ContainerWaiting) -> Outcome:
@@ -168,22 +181,13 @@ def _ended(job: JobView, pod: PodView, state: ContainerEnded) -> Ended:
     if state.exit_code == ExitCode.OK:
         return _report(job, state)
     if state.reason == "OOMKilled":
-        return FatalForTrial(
-            constants.REASON_OUT_OF_MEMORY,
-            "the container used more memory than spec.trial.template.resources.limits.memory allows",
-        )
+        limit = "spec.trial.template.resources.limits.memory"
+        return FatalForTrial(constants.REASON_OUT_OF_MEMORY, f"the container used more memory than {limit} allows")
     if pod.reason == "DeadlineExceeded":
         return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, "it ran longer than spec.trial.deadlineSeconds")
     if pod.disrupted is not None or pod.reason in INTERRUPTION_REASONS:
         return Interrupted(pod.disrupted or pod.message or pod.reason)
-    if state.exit_code in (ExitCode.INTERRUPTED, ExitCode.FENCED) or state.exit_code in KILLED:
-        return Interrupted(f"it was stopped (exit code {state.exit_code})")
-    if state.reason in START_REASONS:
-        return FatalForSearch(
-            constants.REASON_CONTAINER_CONFIG,
-            f"the container cannot be started ({state.reason}{_colon(state.message)}). Mend spec.trial.template.command or image",
-        )
-    return _error(pod, state)
+    return _by_exit_code(pod, state)
 
 
 def _report(job: JobView, state: ContainerEnded) -> Result | Retryable:
@@ -197,6 +201,17 @@ def _report(job: JobView, state: ContainerEnded) -> Result | Retryable:
             f"its report is of trial UID {report.trial_uid}, attempt {report.attempt}; want {job.trial_uid}, {job.attempt}",
         )
     return Result(report)
+
+
+def _by_exit_code(pod: PodView, state: ContainerEnded) -> Ended:
+    if state.exit_code in (ExitCode.INTERRUPTED, ExitCode.FENCED) or state.exit_code in KILLED:
+        return Interrupted(f"it was stopped (exit code {state.exit_code})")
+    if state.reason in START_REASONS:
+        return FatalForSearch(
+            constants.REASON_CONTAINER_CONFIG,
+            f"the container cannot be started ({state.reason}{_colon(state.message)}). Mend spec.trial.template.command or image",
+        )
+    return _error(pod, state)
 
 
 def _error(pod: PodView, state: ContainerEnded) -> Ended:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
 
+from bananas_core import constants
 from bananas_operator.errors import (
     AlreadyExistsError,
     ApiError,
@@ -25,6 +26,7 @@ from bananas_operator.errors import (
 from bananas_operator.resources import Json, Resource
 
 MERGE_PATCH = "application/merge-patch+json"
+MANAGER = ("fieldManager", constants.MANAGER_OPERATOR)
 Query = Sequence[tuple[str, str]]
 
 
@@ -33,6 +35,7 @@ class KubernetesApi:
 
     def __init__(self, api_client: kubernetes_client.ApiClient, *, timeout_seconds: float) -> None:
         self._client = api_client
+        self._client.user_agent = constants.MANAGER_OPERATOR  # for whoever reads the audit log
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
@@ -41,16 +44,16 @@ class KubernetesApi:
 
     async def create(self, resource: Resource, namespace: str, body: Json, query: Query = ()) -> Json:
         """Creates an object."""
-        return await self._request("POST", resource.path(namespace), body=body, query=query)
+        return await self._request("POST", resource.path(namespace), body=body, query=[*query, MANAGER])
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Json) -> Json:
         """Replaces an object."""
-        return await self._request("PUT", resource.path(namespace, name), body=body)
+        return await self._request("PUT", resource.path(namespace, name), body=body, query=[MANAGER])
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, body: Json) -> Json:
         """Merges into the status; with a resourceVersion in the body a stale one is refused."""
         path = resource.path(namespace, name, "status")
-        return await self._request("PATCH", path, body=body, content_type=MERGE_PATCH)
+        return await self._request("PATCH", path, body=body, query=[MANAGER], content_type=MERGE_PATCH)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str | None) -> Json:
         """Deletes an object, and in the background what it owns; nothing but the one with this UID."""

@@ -180,9 +180,7 @@ def _waits_for_node(survey: Survey, trial: TrialView) -> str | None:
     attempt = survey.attempts.get(trial.uid)
     if attempt is None or not isinstance(attempt.outcome, Waiting) or attempt.job is None or attempt.job.pod is None:
         return None
-    pod = attempt.job.pod
-    patient = (survey.now - pod.created).total_seconds() < survey.settings.unschedulable_seconds
-    return None if patient or pod.unschedulable is None else attempt.outcome.message
+    return attempt.outcome.message if attempt.job.pod.unschedulable is not None else None
 
 
 def _done(survey: Survey, statuses: Statuses) -> str:

@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 MAX_BODY_BYTES = 4096
 """A progress message has at most about 600."""
+RING_SECONDS = 1.0
+"""Progress of many trials makes one pass."""
 
 
 class Http:
@@ -34,7 +36,7 @@ class Http:
         memory: Memory,
         registry: CollectorRegistry,
         problems: Callable[[], list[str]],
-        ring: Callable[[SearchKey], None],
+        ring: Callable[[SearchKey, float], None],
     ) -> None:
         self._cache = cache
         self._memory = memory
@@ -80,7 +82,7 @@ class Http:
         self._memory.of(search_uid).progress[message.trial_uid] = message
         key = self._cache.key_of(TRIALS, trial)
         if key is not None:
-            self._ring(key)
+            self._ring(key, RING_SECONDS)
         return web.Response(status=204)
 
     def _newest_attempt(self, search_uid: str, trial_uid: str) -> int:

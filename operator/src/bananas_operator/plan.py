@@ -7,7 +7,7 @@ true once everything before it has been written; `apply` stops at the first writ
 from datetime import datetime, timedelta
 
 from bananas_core import constants
-from bananas_core.api import NASTrialStatus
+from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.names import predictor_name
 from bananas_operator import admission, conditions, stalls
 from bananas_operator.actions import (
@@ -21,7 +21,7 @@ from bananas_operator.actions import (
     WriteSearch,
     WriteTrial,
 )
-from bananas_operator.attempts import Rules, advance, next_attempt_number, supersede
+from bananas_operator.attempts import Attempt, Rules, advance, give_up, next_attempt_number, supersede
 from bananas_operator.classify import Blocked, FatalForSearch, FatalForTrial, Retryable, Running, Waiting
 from bananas_operator.classify import classify as classify_job
 from bananas_operator.job import build_job, template_hash
@@ -68,27 +68,34 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
 
 def _advance_trials(seen: Survey, statuses: Statuses) -> list[WriteTrial]:
     """What became of the attempts, recorded."""
-    spec = seen.spec
-    retries = spec.trial.retries if spec is not None else DEFAULT_RETRIES
-    template = template_hash(spec, seen.settings) if spec is not None else None
+    retries = seen.spec.trial.retries if seen.spec is not None else DEFAULT_RETRIES
     writes = []
     has_success = seen.has_success
     for trial in seen.observed.trials:
-        attempt = seen.attempts.get(trial.uid)
-        if attempt is None or not trial.in_flight or trial.deleting:
+        if not trial.in_flight or trial.deleting:
             continue
-        rules = Rules(retries, has_success, seen.now, seen.settings)
-        never_started = isinstance(attempt.outcome, Waiting | Blocked) and attempt.job is not None
-        if never_started and template is not None and attempt.job is not None and attempt.job.template_hash != template:
-            status = supersede(trial, attempt)
-        else:
-            status = advance(trial, attempt, seen.observed.progress_of.get(trial.uid), rules)
+        status = _advanced(seen, trial, Rules(retries, has_success, seen.now, seen.settings))
         if status != trial.status:
             statuses[trial.uid] = status
             decision = _decision(trial.status, status)
             writes.append(WriteTrial(trial, status, decision, _trial_notes(trial, status)))
         has_success = has_success or status.phase == "Succeeded"
     return writes
+
+
+def _advanced(seen: Survey, trial: TrialView, rules: Rules) -> NASTrialStatus:
+    attempt = seen.attempts.get(trial.uid)
+    if attempt is None:
+        return give_up(trial, trial.problem, seen.now) if trial.spec is None and trial.problem else trial.status
+    never_started = isinstance(attempt.outcome, Waiting | Blocked)
+    if never_started and attempt.job is not None and seen.spec is not None:
+        changed = attempt.job.template_hash != template_hash(seen.spec, seen.settings)
+        return supersede(trial, attempt) if changed else _moved_on(seen, trial, attempt, rules)
+    return _moved_on(seen, trial, attempt, rules)
+
+
+def _moved_on(seen: Survey, trial: TrialView, attempt: Attempt, rules: Rules) -> NASTrialStatus:
+    return advance(trial, attempt, seen.observed.progress_of.get(trial.uid), rules)
 
 
 def _decision(old: NASTrialStatus, new: NASTrialStatus) -> str:
@@ -174,7 +181,7 @@ def _is_spent(seen: Survey, trial: TrialView, job: JobView) -> bool:
 
 def _kept_until(job: JobView, seen: Survey) -> datetime:
     """Failed ones stay for their logs."""
-    outcome = classify_job(job, seen.now, seen.settings.lost_seconds)
+    outcome = classify_job(job, seen.now, seen.settings)
     if not isinstance(outcome, Retryable | FatalForTrial | FatalForSearch):
         return seen.now
     ended = job.pod.state.finished if job.pod is not None and isinstance(job.pod.state, ContainerEnded) else None
@@ -185,33 +192,30 @@ def _kept_until(job: JobView, seen: Survey) -> datetime:
 
 
 def _predictor(seen: Survey, statuses: Statuses, outcome: Verdict) -> list[EnsurePredictor | DeletePredictor]:
-    search, spec, deployment = seen.observed.search, seen.spec, seen.observed.deployment
+    deployment = seen.observed.deployment
+    if deployment is not None and deployment.deleting:
+        return []
     if outcome != "open":
-        if deployment is None or deployment.deleting:
-            return []
-        return [DeletePredictor(predictor_name(search.name), deployment.uid)]
-    if spec is None or (deployment is not None and deployment.deleting):
+        name = predictor_name(seen.observed.search.name)
+        return [DeletePredictor(name, deployment.uid)] if deployment is not None else []
+    if seen.spec is None or (deployment is None and not _proposals_needed(seen, statuses)):
         return []
-    if deployment is None and not _proposals_needed(seen, statuses):
-        return []
+    return _ensure_predictor(seen, seen.spec)
+
+
+def _ensure_predictor(seen: Survey, spec: NASSearchSpec) -> list[EnsurePredictor | DeletePredictor]:
+    search, deployment, now = seen.observed.search, seen.observed.deployment, seen.now
     finding = seen.observed.finding(DEPLOYMENTS.kind, predictor_name(search.name))
-    if finding is not None and seen.now < finding.retry_at:
+    if finding is not None and now < finding.retry_at:
         return []
     manifest = build_deployment(search, spec, seen.settings)
     outdated = deployment is not None and deployment.template_hash != predictor_hash(manifest)
     checked = seen.observed.predictor_checked_at
-    fresh = checked is not None and seen.now < checked + timedelta(seconds=seen.settings.resync_seconds)
+    fresh = checked is not None and now < checked + timedelta(seconds=seen.settings.resync_seconds)
     if deployment is not None and not outdated and fresh:
         return []
-    return [
-        EnsurePredictor(
-            service_account=build_service_account(search),
-            role_binding=build_role_binding(search),
-            deployment=manifest,
-            outdated=outdated,
-            present=deployment is not None,
-        )
-    ]
+    account, binding = build_service_account(search), build_role_binding(search)
+    return [EnsurePredictor(account, binding, manifest, outdated=outdated, present=deployment is not None)]
 
 
 def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:

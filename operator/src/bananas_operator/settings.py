@@ -46,7 +46,7 @@ class Settings(BaseModel):
     )
 
     error_backoff_seconds: Seconds = Field(1, description="After a first error of a search's pass; doubles.")
-    error_backoff_limit_seconds: Seconds = Field(60, description="Longest backoff of a pass.")
+    error_backoff_limit_seconds: Seconds = Field(30, description="Longest backoff of a pass.")
     retry_backoff_seconds: Seconds = Field(
         10, description="Before the attempt after an error; doubles, as a Job's would."
     )

@@ -82,7 +82,9 @@ def job_finding(survey: Survey, trial: TrialView) -> Finding | None:
 def _fatal_error(survey: Survey) -> Stall | None:
     """An error that every trial would meet, while there is no result that shows the contrary."""
     working = [trial for trial in survey.observed.trials if trial.in_flight]
-    if survey.has_success or any(survey.healthy(trial) for trial in working):
+    if survey.has_success:
+        return _all_blocked(survey, working)
+    if any(survey.healthy(trial) for trial in working):
         return None
     for trial in working:
         attempt = survey.attempts.get(trial.uid)
@@ -95,6 +97,15 @@ def _fatal_error(survey: Survey) -> Stall | None:
     assert failure is not None  # waits_for_mending
     probing = next((trial for trial in working if trial.uid in survey.attempts), working[0])
     return Stall(Problem(failure.reason, f"trial {waiting[0].name}: {failure.message}"), probe=probing.uid)
+
+
+def _all_blocked(survey: Survey, working: list[TrialView]) -> Stall | None:
+    """With results there, a container that cannot start is its trial's matter, but nothing moves if it is so for all."""
+    outcomes = [survey.attempts[trial.uid].outcome if trial.uid in survey.attempts else None for trial in working]
+    blocked = [outcome for outcome in outcomes if isinstance(outcome, Blocked)]
+    if not blocked or len(blocked) < len(outcomes):
+        return None
+    return Stall(Problem(blocked[0].reason, blocked[0].message), holds_admission=False, holds_jobs=False)
 
 
 def _refused_pod(survey: Survey) -> Stall | None:
@@ -123,7 +134,7 @@ def find_predictor_stall(survey: Survey) -> Stall | None:
             constants.REASON_PREDICTOR_UNAVAILABLE,
             refusal(deployment.refusal, "spec.predictor", constants.REASON_POD_REFUSED).message,
         )
-    for pod in deployment.pods:
+    for pod in (pod for pod in deployment.pods if pod.deletion is None):
         stall = _predictor_pod(pod, survey)
         if stall is not None:
             return stall
