@@ -76,6 +76,13 @@ def test_a_running_search_shows_all_that_a_person_asks() -> None:
     assert [part for part in want if part not in got] == [], got
 
 
+def test_a_search_that_is_late_says_so_and_promises_nothing() -> None:
+    late = builders.NOW + timedelta(hours=1)
+    snapshot = builders.snapshot(builders.running())
+    assert "running for 1 h 30 min, later than estimated" in words(status_view(snapshot, late))
+    assert "left" not in status_line(snapshot, late)
+
+
 def test_the_message_of_a_stalled_search_is_shown_in_full() -> None:
     objects = builders.stalled()
     message = objects[0]["status"]["conditions"][1]["message"]

@@ -4,7 +4,7 @@ Pure functions of a snapshot and the time; `watching` shows them again and again
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from rich import box
@@ -65,9 +65,9 @@ def status_line(snapshot: Snapshot, now: datetime) -> str:
     predictor = search.status.predictor
     if predictor is not None and predictor.rank_correlation is not None:
         words.append(f"rank correlation {predictor.rank_correlation:.2f}")
-    left = _left(search, now)
-    if left is not None:
-        words.append(f"about {left} left")
+    left = _seconds_left(search, now)
+    if left is not None and left > 0:
+        words.append(f"about {duration(left)} left")
     line = ", ".join(words)
     for kind in (constants.CONDITION_FAILED, constants.CONDITION_STALLED):
         found = search.condition(kind)
@@ -172,11 +172,11 @@ def _predictor_text(search: Search) -> Text:
     return words
 
 
-def _left(search: Search, now: datetime) -> str | None:
+def _seconds_left(search: Search, now: datetime) -> float | None:
     end = parse_time(search.status.estimated_completion_time)
     if end is None or search.phase in ("Complete", "Failed"):
         return None
-    return duration((end - now).total_seconds())
+    return (end - now).total_seconds()
 
 
 def _time_words(search: Search, now: datetime) -> str:
@@ -187,12 +187,12 @@ def _time_words(search: Search, now: datetime) -> str:
     if end is not None:
         return f"took {duration((end - start).total_seconds())}, ended {clock(end, now)}"
     running = f"running for {duration((now - start).total_seconds())}"
-    left = _left(search, now)
+    left = _seconds_left(search, now)
     if left is None:
         return f"{running}, time left not known before trials have ended"
-    estimated = parse_time(search.status.estimated_completion_time)
-    assert estimated is not None  # _left has looked
-    return f"{running}, about {left} left ({clock(estimated, now)})"
+    if left <= 0:  # it is estimated anew when a trial ends, and this one takes longer than those before
+        return f"{running}, later than estimated"
+    return f"{running}, about {duration(left)} left ({clock(now + timedelta(seconds=left), now)})"
 
 
 def _notices(search: Search) -> list[RenderableType]:
