@@ -52,7 +52,7 @@ def gather(paths: Paths) -> Facts:
         bridge_mac=interfaces.get(addresses.BRIDGE),
         addresses_in_use=tuple(_addresses_in_use(interfaces)),
         listeners=tuple(_foreign_listeners(own_pids)),
-        foreign_containerd=tuple(_foreign_containerd({process.pid for process in ours})),
+        foreign_containerd=tuple(_foreign_containerd()),
         conflicting_packages=tuple(name for name in CONFLICTING_PACKAGES if _package_installed(name)),
         other_clusters=tuple(sorted({str(process.state) for process in ours if process.state != paths.state})),
     )
@@ -182,15 +182,17 @@ def _socket_inodes(pids: set[int]) -> set[str]:
     return inodes
 
 
-def _foreign_containerd(own_pids: set[int]) -> Iterable[str]:
+def _foreign_containerd() -> Iterable[str]:
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in own_pids:
-            try:
-                name = (entry / "comm").read_text().strip()
-            except OSError:
-                continue
-            if name in ("containerd", "dockerd"):
-                yield f"{name}, process {entry.name}"
+        try:
+            name = (entry / "comm").read_text().strip() if entry.name.isdigit() else ""
+            # One that has ended, or just begins, has no environment yet: it is not running.
+            foreign = name in ("containerd", "dockerd") and (entry / "environ").read_bytes() != b""
+        except OSError:
+            continue
+        # Asked now: ours makes children all the time.
+        if foreign and processes.read(int(entry.name)) is None:
+            yield f"{name}, process {entry.name}"
 
 
 def _package_installed(name: str) -> bool:

@@ -52,7 +52,7 @@ class Daemon:
 
 def find(state: Path | None = None) -> list[Process]:
     """All marked processes, of the cluster in `state` or of any."""
-    found = (_read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    found = (read(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [process for process in found if process and (state is None or process.state == state)]
 
 
@@ -60,7 +60,8 @@ def leaders(state: Path) -> dict[str, Process]:
     return {process.part: process for process in find(state) if process.leader}
 
 
-def _read(pid: int) -> Process | None:
+def read(pid: int) -> Process | None:
+    """None when it is not marked, or is there no more."""
     try:
         pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         marks = dict(
@@ -110,7 +111,7 @@ def ensure(daemon: Daemon, *, state: Path, log: Path) -> bool:
 
 
 def alive(process: Process) -> bool:
-    return _read(process.pid) == process
+    return read(process.pid) == process
 
 
 def stop(processes: Iterable[Process], *, deadline_seconds: float = 8.0) -> None:
