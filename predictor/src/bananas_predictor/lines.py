@@ -25,7 +25,7 @@ class _Line(BaseModel):
 
     index: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=99_999)]
     architecture: str | Architecture
-    validation_accuracy: Annotated[float | None, BeforeValidator(_no_boolean), Field(ge=0, le=1)] = None
+    validation_accuracy: Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_no_boolean)] = None
     failed: bool = False
     origin: Origin | None = None
     hash: str | None = None

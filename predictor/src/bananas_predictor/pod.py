@@ -14,7 +14,6 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 import structlog  # noqa: E402
 
-from bananas_core import constants  # noqa: E402
 from bananas_predictor import loop  # noqa: E402
 from bananas_predictor.api_server import ApiServerCluster, connect  # noqa: E402
 from bananas_predictor.errors import InputError  # noqa: E402
@@ -33,7 +32,7 @@ async def run(settings: PodSettings) -> None:
             silent = cluster.silent_seconds()
             return f"lists and watches have been dead for {silent:.0f} s" if silent > settings.dead_seconds else None
 
-        serve(constants.METRICS_PORT, metrics.registry, ailment)
+        serve(settings.metrics_port, metrics.registry, ailment)
         await loop.run(TrialEvaluation(cluster, settings, metrics))
 
 

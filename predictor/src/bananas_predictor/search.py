@@ -15,7 +15,7 @@ from bananas_core.api.trial import Origin, TrialPhase
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
 from bananas_predictor.history import History
-from bananas_predictor.spaces import SPACES, Cells
+from bananas_predictor.spaces import SPACES, Cells, SearchSpace
 from bananas_predictor.strategies import Fit, strategy_of
 
 
@@ -54,14 +54,16 @@ class Proposal:
 class Search:
     """A search of one space with one strategy and seed."""
 
-    def __init__(self, space: Space, strategy: Strategy, seed: int, records: Iterable[TrialRecord] = ()) -> None:
+    def __init__(
+        self, space: Space | SearchSpace, strategy: Strategy, seed: int, records: Iterable[TrialRecord] = ()
+    ) -> None:
         """An empty search, or one that goes on from records."""
         self.exhausted: bool | None = None
         """Whether the last `ask` found no architecture that was not proposed before; None before the first."""
-        self._space = SPACES[space]
+        self._space = SPACES[space] if isinstance(space, str) else space
         self._strategy = strategy_of(strategy)
         self._seed = seed
-        self._asked = (space, strategy, seed)
+        self._asked = (self._space.name, strategy, seed)
         self._records: dict[int, TrialRecord] = {}
         self._cells: dict[int, tuple[Architecture, Cells]] = {}
         self.tell(records)

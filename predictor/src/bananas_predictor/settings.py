@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bananas_core import constants
 from bananas_predictor.errors import InputError
 
 
@@ -17,6 +18,8 @@ class PodSettings:
     search_uid: str
     """Its UID: a search of the same name made anew is another one. BANANAS_SEARCH_UID."""
 
+    metrics_port: int = constants.METRICS_PORT
+    """Port of /metrics and /healthz; 0 takes a free one. BANANAS_METRICS_PORT, for a predictor outside a pod."""
     page_size: int = 500
     """Objects in a page of a list; what kubectl takes."""
     watch_seconds: int = 45
@@ -51,4 +54,7 @@ class PodSettings:
                 "BANANAS_SEARCH and BANANAS_SEARCH_UID (the operator sets them)"
             )
         namespace, search, search_uid = values
-        return cls(namespace, search, search_uid)
+        port = environment.get("BANANAS_METRICS_PORT", str(constants.METRICS_PORT))
+        if not port.isdecimal() or int(port) > 65_535:
+            raise InputError(f"BANANAS_METRICS_PORT is {port!r}; want a port from 0 to 65535")
+        return cls(namespace, search, search_uid, int(port))

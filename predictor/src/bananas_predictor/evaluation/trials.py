@@ -12,6 +12,7 @@ import structlog
 
 from bananas_core import constants
 from bananas_core.api import NASTrialSpec, PredictorStatus
+from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_core.names import trial_name
 from bananas_predictor.cluster import Cluster
 from bananas_predictor.errors import AlreadyExistsError, ClusterError, InputError, NotFoundError, TemporaryError
@@ -168,7 +169,7 @@ class TrialEvaluation:
 
     @staticmethod
     def _refused(trials: list[TrialObject]) -> str:
-        last = trials[-REFUSALS:]
+        last = [trial for trial in trials if trial.status.phase in TERMINAL_PHASES][-REFUSALS:]
         if len(last) < REFUSALS or not all(
             t.status.phase == "Cancelled" and t.status.reason in OUR_FAULT for t in last
         ):

@@ -74,7 +74,7 @@ class _Darts:
             case "adjacency":
                 ops = np.eye(OPS, dtype=np.uint8)[cells[..., OP]]
                 inputs = np.eye(NODES + 1, dtype=np.uint8)[cells[..., INPUT]]
-                return np.concatenate([ops, inputs], axis=-1).reshape(len(cells), -1)
+                return np.concatenate([ops, inputs], axis=-1).reshape(len(cells), 2 * EDGES * (OPS + NODES + 1))
 
     def pack(self, architectures: Sequence[Architecture]) -> Cells:
         given = [a.darts for a in architectures if a.darts]

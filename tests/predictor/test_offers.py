@@ -1,0 +1,73 @@
+"""How many are offered: by example, and whatever the state."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bananas_core.api.search import Strategy
+from bananas_core.api.trial import TrialPhase
+from bananas_predictor.offers import World, offers, surplus
+from bananas_predictor.search import Search, TrialRecord
+
+ARCHITECTURE = Search("nasbench201", Strategy(name="random"), 0).ask(1)[0].architecture
+phases = st.lists(st.sampled_from(["Pending", "Queued", "Running", "Succeeded", "Failed", "Cancelled"]), max_size=30)
+
+
+def world(states: list[TrialPhase], *, budget: int, parallelism: int, is_open: bool = True) -> World:
+    return World(
+        space="nasbench201",
+        strategy=Strategy(),
+        seed=0,
+        trials=tuple(
+            TrialRecord(index, ARCHITECTURE, phase, 0.5 if phase == "Succeeded" else None)
+            for index, phase in enumerate(states)
+        ),
+        budget_trials=budget,
+        parallelism=parallelism,
+        surplus=surplus(parallelism),
+        is_open=is_open,
+    )
+
+
+@pytest.mark.parametrize(("parallelism", "want"), [(1, 1), (8, 1), (9, 2), (16, 2), (100, 13)])
+def test_the_surplus_is_an_eighth_of_the_slots_rounded_up(parallelism: int, want: int) -> None:
+    assert surplus(parallelism) == want
+
+
+@pytest.mark.parametrize(
+    ("states", "budget", "parallelism", "want"),
+    [
+        ([], 100, 4, 5),
+        (["Running"] * 4, 100, 4, 1),
+        (["Running"] * 4 + ["Pending"], 100, 4, 0),
+        (["Running"] * 2 + ["Queued"] + ["Pending"], 100, 4, 1),
+        (["Running"] * 9, 100, 4, 1),  # scaled down: the surplus finishes
+        (["Succeeded"] * 98, 100, 4, 2),
+        (["Succeeded"] * 98 + ["Pending"], 100, 4, 1),
+        (["Failed"] * 100, 100, 4, 0),
+        (["Cancelled"] * 100, 100, 4, 5),
+        (["Succeeded"] * 10, 5, 4, 0),  # the budget was lowered
+        ([], 100, 0, 0),
+    ],
+)
+def test_offers_fill_the_free_slots_and_the_surplus_within_the_budget(
+    states: list[TrialPhase], budget: int, parallelism: int, want: int
+) -> None:
+    assert offers(world(states, budget=budget, parallelism=parallelism)) == want
+
+
+def test_a_closed_search_gets_no_offers() -> None:
+    assert offers(world([], budget=10, parallelism=4, is_open=False)) == 0
+
+
+@given(phases, st.integers(1, 40), st.integers(0, 20))
+def test_offers_never_exceed_the_budget_and_never_leave_an_open_search_without_any(
+    states: list[TrialPhase], budget: int, parallelism: int
+) -> None:
+    offered = offers(world(states, budget=budget, parallelism=parallelism))
+    counted = len(states) - states.count("Cancelled")
+    open_count = states.count("Pending") + states.count("Queued") + states.count("Running")
+    assert offered >= 0
+    assert offered == 0 or counted + offered <= budget
+    if parallelism and counted < budget and not open_count:
+        assert offered > 0
