@@ -26,11 +26,8 @@ def reference() -> str:
 
 def ensure(paths: Paths, buildah: Buildah) -> str:
     wanted = reference()
-    there = buildah.has(wanted)
-    with step("base image: build", slow="" if there else "1 to 2 minutes") as current:
-        if there:
-            current.skip("already built")
-        else:
+    if not buildah.has(wanted):
+        with step("base image: build", slow="1 to 2 minutes, once"):
             _build(paths, buildah, wanted)
     return wanted
 

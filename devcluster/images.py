@@ -19,18 +19,19 @@ def load(paths: Paths, names: Collection[str]) -> dict[str, str]:
     """Name -> reference, all of them on the node when this returns."""
     if not containers.answers(paths):
         raise DevclusterError("the cluster is not up: `devcluster up` first, or `devcluster images --build-only`")
-    wanted = references(names)
     on_node = containers.images(paths)
+    wanted = {image.name: _reference(image) for image in _chosen(names)}
     if set(wanted.values()) <= on_node:
         with step("images") as current:
             current.skip("already on the node")
     else:
         packages.ensure()
         with image_store.opened(paths) as buildah:
-            for image in _chosen(names):
-                _load_image(paths, buildah, image, on_node)
-    _name_as_development(paths, wanted)
-    return {name: wanted[name] for name in wanted if name in names}
+            wanted = {image.name: _put_on_node(paths, buildah, image, on_node) for image in _chosen(names)}
+    for name, reference in wanted.items():
+        # `:dev` for people: it names the newest. Manifests name the hash, so that a changed image is a changed manifest.
+        containers.ctr(paths, "images", "tag", "--force", reference, image_inputs.tagged(name, "dev"))
+    return wanted
 
 
 def build(paths: Paths, names: Collection[str]) -> dict[str, str]:
@@ -54,22 +55,12 @@ def push(paths: Paths, names: Collection[str], prefix: str, *, upload: bool) -> 
 
 def image_names(_paths: Paths, *, prefix: str | None = None) -> dict[str, str]:
     """Name -> reference of what `load` puts on the node, or `push` below `prefix`, for the sources as they are now."""
-    wanted = references(NAMES)
-    return {name: _below(prefix, name, wanted[name]) if prefix else wanted[name] for name in NAMES}
+    wanted = {image.name: _reference(image) for image in IMAGES}
+    return {name: _below(prefix, name, reference) if prefix else reference for name, reference in wanted.items()}
 
 
 def _below(prefix: str, name: str, reference: str) -> str:
     return f"{prefix.rstrip('/')}/{name}:{reference.rpartition(':')[2]}"
-
-
-def references(names: Iterable[str]) -> dict[str, str]:
-    """What the images of the sources as they are now are called, with those that they stand on."""
-    known = {BASE: base_image.reference()}
-    known[TORCH] = image_inputs.reference(TORCH_IMAGE, known[BASE])
-    for image in _chosen(names):
-        known[image.name] = image_inputs.reference(image, known[image.parent])
-    needed = {image.parent for image in _chosen(names)} | set(names)
-    return {name: reference for name, reference in known.items() if name in needed}
 
 
 def _chosen(names: Iterable[str]) -> list[Image]:
@@ -79,16 +70,19 @@ def _chosen(names: Iterable[str]) -> list[Image]:
     return [image for image in IMAGES if image.name in names]
 
 
+def _reference(image: Image) -> str:
+    parent = base_image.reference() if image.parent == BASE else _reference(TORCH_IMAGE)
+    return image_inputs.reference(image, parent)
+
+
 def _build(paths: Paths, buildah: Buildah, image: Image) -> str:
-    """The image's reference; its parents are built before it."""
-    parent = base_image.ensure(paths, buildah) if image.parent == BASE else _build(paths, buildah, TORCH_IMAGE)
+    """The image's reference; its parents are built before it. One that is there is not spoken of."""
+    parent = _build_parent(paths, buildah, image)
     reference = image_inputs.reference(image, parent)
-    there = buildah.has(reference)
-    slow = "2 to 4 minutes, once for each change of its requirements" if image is TORCH_IMAGE and not there else ""
-    with step(f"{image.name} image: build", slow=slow) as current:
-        if there:
-            current.skip("already built")
-            return reference
+    if buildah.has(reference):
+        return reference
+    slow = "2 to 4 minutes, once for each change of its requirements" if image is TORCH_IMAGE else ""
+    with step(f"{image.name} image: build", slow=slow):
         installer = Installer(paths)
         installer.download(image.requirements)
         buildah(
@@ -97,29 +91,32 @@ def _build(paths: Paths, buildah: Buildah, image: Image) -> str:
             *(f"--build-arg={image.parent_argument}={parent}", *installer.build_arguments()),
             REPOSITORY,
         )
+    if image_inputs.reference(image, parent) == reference:
+        return reference
+    # Somebody edited a file meanwhile: the name would promise what the image may not hold.
+    buildah("untag", reference)
+    return _build(paths, buildah, image)
+
+
+def _build_parent(paths: Paths, buildah: Buildah, image: Image) -> str:
+    return base_image.ensure(paths, buildah) if image.parent == BASE else _build(paths, buildah, TORCH_IMAGE)
+
+
+def _put_on_node(paths: Paths, buildah: Buildah, image: Image, on_node: set[str]) -> str:
+    """Parents first, whole: then of the others only the top layers travel."""
+    if _reference(image) in on_node:
+        return _reference(image)
+    reference = _build(paths, buildah, image)
+    _move_whole(paths, buildah, BASE, base_image.reference(), on_node)
+    if image.parent == TORCH:
+        _move_whole(paths, buildah, TORCH, _reference(TORCH_IMAGE), on_node)
+    with step(f"{image.name} image: onto the node"):
+        image_store.load_top(paths, buildah, reference)
     return reference
 
 
-def _load_image(paths: Paths, buildah: Buildah, image: Image, on_node: set[str]) -> None:
-    """Parents first, whole: then of the others only the top layers travel."""
-    wanted = references([image.name])
-    if wanted[image.name] in on_node:
-        return
-    _build(paths, buildah, image)
-    for parent in (BASE, TORCH):
-        if parent in wanted and wanted[parent] not in on_node:
-            _move(paths, buildah, parent, wanted[parent], whole=True)
-            on_node.add(wanted[parent])
-    _move(paths, buildah, image.name, wanted[image.name], whole=False)
-    on_node.add(wanted[image.name])
-
-
-def _move(paths: Paths, buildah: Buildah, name: str, reference: str, *, whole: bool) -> None:
-    with step(f"{name} image: onto the node", slow="1 to 2 minutes, once" if name == TORCH else ""):
-        (image_store.load_whole if whole else image_store.load_top)(paths, buildah, reference)
-
-
-def _name_as_development(paths: Paths, wanted: dict[str, str]) -> None:
-    """`:dev` for people: it always names the newest. Manifests name the hash, so that a changed image is a changed manifest."""
-    for name, reference in wanted.items():
-        containers.ctr(paths, "images", "tag", "--force", reference, f"{image_inputs.REPOSITORY_PREFIX}/{name}:dev")
+def _move_whole(paths: Paths, buildah: Buildah, name: str, reference: str, on_node: set[str]) -> None:
+    if reference not in on_node:
+        with step(f"{name} image: onto the node", slow="1 to 3 minutes, once" if name == TORCH else ""):
+            image_store.load_whole(paths, buildah, reference)
+        on_node.add(reference)
