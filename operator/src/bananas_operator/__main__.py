@@ -18,6 +18,7 @@ from aiohttp import web
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
+from bananas_core import constants
 from bananas_operator import doorbell, metrics
 from bananas_operator.apply import Applier
 from bananas_operator.cache import Cache, Lister, uid_of
@@ -62,6 +63,7 @@ async def run(settings: Settings) -> None:
                 registry=doorbell.make_registry(cache, queue.ring),
                 settings=doorbell.make_settings(settings),
                 standalone=True,
+                identity=constants.MANAGER_OPERATOR,  # else kopf asks for the user's name, which UID 65532 has not
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
             ),
