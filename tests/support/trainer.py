@@ -1,6 +1,6 @@
-"""Pod programs of the trainer in real processes, started in milliseconds: a server loads torch once and forks.
+"""The trainer's programs in real processes, started in milliseconds: a server loads torch once and forks.
 
-The forked process runs `bananas_trainer.pod.main` as `python -m bananas_trainer.pod` does; one test runs that very command.
+The forked process runs what `python -m bananas_trainer.pod` or `bananas-trainer` runs; a test of each runs that very command.
 """
 
 import json
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -85,8 +86,20 @@ class Processes:
 
     def start_file(self, file: Path, log: Path, limits: dict[str, int] | None = None) -> Running:
         """Starts an attempt with this trial file."""
+        return self._start(log, file=str(file), limits=limits or {})
+
+    def run_command(self, folder: Path, *arguments: str | Path) -> tuple[int, str]:
+        """Runs `bananas-trainer` with these arguments; gives exit code and output, both streams together."""
+        running = self.start_command(folder, *arguments)
+        return self.wait(running), running.log.read_text()
+
+    def start_command(self, folder: Path, *arguments: str | Path) -> Running:
+        """Starts `bananas-trainer` with these arguments."""
+        return self._start(folder / "output", arguments=[str(argument) for argument in arguments])
+
+    def _start(self, log: Path, **request: Any) -> Running:
         assert self._server.stdin is not None
-        request = {"file": str(file), "log": str(log), "limits": limits or {}}
+        request["log"] = str(log)
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
         while (answer := self._answer()) is not None and "started" not in answer:
@@ -120,13 +133,8 @@ class Processes:
 
 def serve() -> None:
     """Reads requests, forks, and tells who started and who ended. It has no threads, so that forking is safe."""
-    import bananas_trainer.checkpoint  # noqa: F401 - torch once, for all
-    import bananas_trainer.data
-    import bananas_trainer.device
-    import bananas_trainer.networks.counting
-    import bananas_trainer.train  # noqa: F401
-    from bananas_trainer import pod
-
+    for module in ("checkpoint", "data", "device", "networks.counting", "train", "pod", "command"):
+        import_module(f"bananas_trainer.{module}")  # torch once, for all
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
         waiting = b""
@@ -138,7 +146,7 @@ def serve() -> None:
                         return
                     *lines, waiting = (waiting + content).split(b"\n")
                     for line in lines:
-                        pid = _fork(pod.main, **json.loads(line))
+                        pid = _fork(json.loads(line))
                         selector.register(os.pidfd_open(pid), selectors.EVENT_READ, data=pid)
                         _say({"started": pid})
                 else:
@@ -148,23 +156,36 @@ def serve() -> None:
                     _say({"ended": key.data, "code": os.waitstatus_to_exitcode(status)})
 
 
-def _fork(main: Callable[[], int], file: str, log: str, limits: dict[str, int]) -> int:
+def _fork(request: dict[str, Any]) -> int:
     pid = os.fork()
     if pid:
         return pid
-    code = 99
+    code: int | str | None = 99
     try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        descriptor = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
             os.dup2(descriptor, stream)
-        for name, value in limits.items():
+        for name, value in request.get("limits", {}).items():
             resource.setrlimit(getattr(resource, name), (value, value))
-        os.environ[TRIAL_FILE_VARIABLE] = file
-        code = main()
+        code = _run(request)
+    except SystemExit as error:
+        code = error.code
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+def _run(request: dict[str, Any]) -> int:
+    if "arguments" in request:
+        from bananas_trainer.command import app
+
+        app(request["arguments"])
+        return 0
+    from bananas_trainer import pod
+
+    os.environ[TRIAL_FILE_VARIABLE] = request["file"]
+    return pod.main()
 
 
 def _say(answer: dict[str, int]) -> None:

@@ -31,7 +31,7 @@ def quick_recipe() -> Callable[..., Recipe]:
             "score_epochs": 2,
             "channels": 1,
             "layers": 2,
-            "batch_size": 128,
+            "batch_size": 512,
             "auxiliary": False,
             "cutout": 2,
             "crop_padding": 1,

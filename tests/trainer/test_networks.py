@@ -85,11 +85,11 @@ def test_the_state_dict_has_the_published_names() -> None:
 def test_a_skip_in_a_reduction_is_factorised() -> None:
     with torch.device("meta"):
         network = DartsNetwork(NAMED["DARTS_V2"], channels=4, layers=3, classes=10)
-    names = [name for name, _ in network.cells[1]._ops.named_parameters()]  # type: ignore[union-attr, operator]
+    names = [name for name, _ in network.cells[1]._ops.named_parameters()]  # type: ignore[union-attr]
     assert names == []  # its skips read from node 2, within the cell, so they keep the size
     with torch.device("meta"):
         network = DartsNetwork(all_edges("skip_connect"), channels=4, layers=3, classes=10)
-    names = [name for name, _ in network.cells[1]._ops.named_parameters()]  # type: ignore[union-attr, operator]
+    names = [name for name, _ in network.cells[1]._ops.named_parameters()]  # type: ignore[union-attr]
     assert names[:4] == ["0.conv_1.weight", "0.conv_2.weight", "0.bn.weight", "0.bn.bias"]
 
 

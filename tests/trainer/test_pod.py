@@ -253,7 +253,7 @@ def test_a_trial_of_another_kind_is_refused(
 class _Inbox(http.server.BaseHTTPRequestHandler):
     received: list[ProgressMessage]
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.received.append(ProgressMessage.read(body))
         self.send_response(204)
@@ -296,6 +296,13 @@ def test_real_images_of_cifar_are_trained_on(
     with np.load(data_file("cifar10_lossless_subset.npz")) as file:
         small = {name: file[name][:200] for name in file.files}
     np.savez(tmp_path / "cifar.npz", **small)
-    recipe = {"dataset": "npz", "file": "cifar.npz", "epochs": 1, "score_epochs": 1, "auxiliary": True, "batch_size": 64}
+    recipe = {
+        "dataset": "npz",
+        "file": "cifar.npz",
+        "epochs": 1,
+        "score_epochs": 1,
+        "auxiliary": True,
+        "batch_size": 64,
+    }
     assert processes.run(trial(recipe=recipe)) == ExitCode.OK
     assert message()["epochs"] == 1

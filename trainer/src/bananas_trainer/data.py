@@ -130,9 +130,10 @@ def load_npz(path: Path) -> Dataset:
     """
     digest = _digest(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataInvalid(f"{path}: a single array; want an npz file with {', '.join(_ARRAYS)}")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataInvalid(f"{path}: a single array; want an npz file with {', '.join(_ARRAYS)}")
+        with file:
             missing = [name for name in _ARRAYS if name not in file.files]
             if missing:
                 raise DataInvalid(

@@ -1,0 +1,107 @@
+"""The `bananas-trainer` command, called as a person calls it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bananas_core.contract import ExitCode
+from bananas_core.spaces import Architecture
+from bananas_core.spaces.drawing import draw
+from bananas_trainer.genotypes import NAMED
+from tests.support.trainer import Processes, wait_until
+
+SMALL = ["epochs=2", "scoreEpochs=1", "channels=1", "layers=2", "batchSize=512", "auxiliary=false", "cutout=0"]
+
+
+def settings(*values: str) -> list[str]:
+    return [part for value in values for part in ("--set", value)]
+
+
+def test_describe_gives_the_published_size_as_json() -> None:
+    """The very command, with the path through its entry point."""
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("bananas-trainer"),
+        "describe",
+        "--genotype",
+        "BANANAS",
+        "--json",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=True)
+    assert json.loads(done.stdout) == {
+        "genotype": "BANANAS",
+        "channels": 36,
+        "layers": 20,
+        "parameters": 3_583_054,
+        "auxiliary_parameters": 476_426,
+        "multiply_adds": 566_043_264,
+    }
+
+
+def test_describe_draws_both_cells_of_a_genotype_from_a_file(processes: Processes, tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text(NAMED["DARTS_V2"].to_text())
+    code, output = processes.run_command(tmp_path, "describe", "--genotype", file, "--channels", "16", "--layers", "8")
+    assert code == 0
+    assert "246,106" in output
+    assert draw(Architecture.of(NAMED["DARTS_V2"])) in output
+
+
+def test_train_reports_and_a_second_run_only_repeats_it(processes: Processes, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("epochs: 9\nlearningRate: 0.1\n")
+    command: list[str | Path] = ["train", "--genotype", "DARTS_V2", "--out", tmp_path / "out", "--recipe", recipe]
+    command += settings(*SMALL)
+    code, output = processes.run_command(tmp_path, *command)
+    assert code == 0
+    events = [json.loads(line) for line in output.splitlines()]
+    assert [event["event"] for event in events] == ["training", "epoch", "epoch", "report"]
+    assert events[1]["learningRate"] == 0.1
+    assert events[3]["validationAccuracy"] == events[2]["validationAccuracy"]
+    _, output = processes.run_command(tmp_path, *command)
+    (again,) = (json.loads(line) for line in output.splitlines())
+    assert again == {**events[3], "attempt": 2}
+    code, output = processes.run_command(tmp_path, *command, *settings("epochs=3"))
+    assert code == ExitCode.CHECKPOINT_UNUSABLE
+    assert "holds another training" in output
+
+
+def test_train_goes_on_after_it_was_killed(processes: Processes, tmp_path: Path) -> None:
+    command: list[str | Path] = ["train", "--genotype", "DARTS_V2", "--out", tmp_path / "out"]
+    command += settings(*SMALL, "epochs=40")
+    running = processes.start_command(tmp_path, *command)
+    wait_until(lambda: len(running.events("epoch")) >= 2, "two epochs")
+    running.kill(signal.SIGTERM)
+    assert processes.wait(running) == ExitCode.INTERRUPTED
+    running = processes.start_command(tmp_path, *command)
+    wait_until(lambda: len(running.events("epoch")) >= 1, "an epoch")
+    running.kill(signal.SIGKILL)
+    processes.wait(running)
+    assert running.events("resumed")[0]["epoch"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want_code", "want"),
+    [
+        (["--genotype", "DARTS_V9"], 2, "DARTS_V1, DARTS_V2, BANANAS"),
+        (["--genotype", "BANANAS", "--set", "epochs"], 2, "FIELD=VALUE"),
+        (["--genotype", "BANANAS", "--set", "epoch=3"], ExitCode.RECIPE_INVALID, "recipe.epoch"),
+        (["--genotype", "BANANAS", "--set", "epochs=many"], ExitCode.RECIPE_INVALID, "recipe.epochs: 'many'"),
+        (["--genotype", "BANANAS", "--recipe", "/nowhere.yaml"], 2, "recipe file /nowhere.yaml"),
+        (["--genotype", "BANANAS", "--data", "/nowhere.npz"], ExitCode.DATA_MISSING, "/nowhere.npz"),
+        (["--genotype", "BANANAS", "--out", "/dev/null/x"], ExitCode.CHECKPOINT_UNUSABLE, "--out /dev/null/x"),
+        (["--genotype", "BANANAS"], ExitCode.RECIPE_INVALID, "set auxiliary: false; recipe.cutout: 16"),
+    ],
+)
+def test_bad_arguments_are_refused_with_what_would_be_right(
+    processes: Processes, tmp_path: Path, arguments: list[str], want_code: int, want: str
+) -> None:
+    code, output = processes.run_command(tmp_path, "train", "--out", tmp_path / "out", *arguments)
+    assert code == want_code
+    assert want in output
+    assert "Traceback" not in output

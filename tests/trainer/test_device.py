@@ -1,0 +1,29 @@
+"""Threads: what the container may use, never more."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bananas_trainer.device import allowed_threads
+
+CPUS = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("value", "want"), [("1", 1), ("3", 3), ("0", CPUS), ("many", CPUS), ("", CPUS)])
+def test_omp_num_threads_is_obeyed_where_it_is_a_number(tmp_path: Path, value: str, want: int) -> None:
+    assert allowed_threads({"OMP_NUM_THREADS": value}, tmp_path) == want
+
+
+@pytest.mark.parametrize(("content", "want"), [("50000 100000", 1), ("max 100000", CPUS), ("100000 100000", 1)])
+def test_a_limit_of_the_cgroup_is_kept(tmp_path: Path, content: str, want: int) -> None:
+    (tmp_path / "cpu.max").write_text(content + "\n")
+    assert allowed_threads({}, tmp_path) == want
+
+
+@pytest.mark.parametrize(("quota", "want"), [("100000", 1), ("-1", CPUS)])
+def test_a_limit_of_an_old_cgroup_is_kept(tmp_path: Path, quota: str, want: int) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
+    assert allowed_threads({}, tmp_path) == want
