@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from devcluster import commands
 from devcluster.errors import DevclusterError
@@ -51,11 +52,11 @@ def _build(paths: Paths, program: Path) -> None:
         if program.exists():
             return
         unfinished = program.with_suffix(".unfinished")
-        build(paths, unfinished, ".", linker_flags=_version_flags())
+        build(paths, unfinished, ".", linker_flags=_version_flags(), lock=lock)
         unfinished.rename(program)
 
 
-def build(paths: Paths, output: Path, package: str, *, linker_flags: str = "") -> None:
+def build(paths: Paths, output: Path, package: str, *, linker_flags: str = "", lock: IO[str] | None = None) -> None:
     """`package` of kube/ as a static program."""
     flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {linker_flags}".strip()]
     commands.run(
@@ -63,6 +64,7 @@ def build(paths: Paths, output: Path, package: str, *, linker_flags: str = "") -
         cwd=SOURCES,
         env={"CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"},
         hint="It needs a Go module proxy (GOPROXY) the first time.",
+        lock=lock,
     )
 
 

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from devcluster.errors import CommandFailed
 
@@ -26,8 +27,12 @@ def run(
     cwd: Path | None = None,
     timeout_seconds: float | None = None,
     hint: str = "",
+    lock: IO[str] | None = None,
 ) -> str:
-    """The program's stdout. CommandFailed tells the command, its last lines and `hint`."""
+    """The program's stdout. CommandFailed tells the command, its last lines and `hint`.
+
+    It shares `lock`: when we are killed, the lock is held until the program has ended, too.
+    """
     command = [str(argument) for argument in argv]
     try:
         done = subprocess.run(
@@ -41,6 +46,7 @@ def run(
             env=environment(env),
             cwd=cwd,
             timeout=timeout_seconds,
+            pass_fds=() if lock is None else (lock.fileno(),),
         )
     except FileNotFoundError as missing:
         raise CommandFailed(f"{missing.filename} is not installed. {hint}".strip()) from missing

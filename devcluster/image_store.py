@@ -18,7 +18,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from devcluster import commands, containers, teardown
+from devcluster import commands, containers, processes, teardown
 from devcluster.errors import CommandFailed
 from devcluster.paths import Paths
 from devcluster.steps import say
@@ -32,6 +32,8 @@ class Buildah:
         self.command = ["buildah", "--root", str(paths.buildah), "--runroot", str(paths.buildah_run)]
         # It writes whole layers into its temporary folder: not into somebody's small /tmp.
         self.environment = {"TMPDIR": str(paths.image_scratch)}
+        # So that one whose parent was killed is found, and ended before the next begins.
+        self.environment |= {processes.MARK_STATE: str(paths.state), processes.MARK_PART: processes.BUILDER}
 
     def __call__(self, *arguments: str | Path) -> str:
         return commands.run([*self.command, *arguments], env=self.environment)
@@ -67,6 +69,8 @@ def opened(paths: Paths) -> Iterator[Buildah]:
 
 
 def _clean(paths: Paths) -> None:
+    """The lock is ours: whatever builds now is an orphan."""
+    processes.stop(processes.builders(paths.state))
     teardown.unmount(teardown.image_mounts(paths))
     for folder in (paths.buildah_run, paths.image_scratch):
         if folder.exists():

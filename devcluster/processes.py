@@ -24,6 +24,7 @@ from devcluster.errors import NotReady
 
 MARK_STATE = "BANANAS_DEVCLUSTER_STATE"
 MARK_PART = "BANANAS_DEVCLUSTER_PART"
+BUILDER = "images"  # the part of what builds images, with or without a cluster
 MARK_RECIPE = "BANANAS_DEVCLUSTER_RECIPE"
 
 
@@ -56,8 +57,16 @@ def find(state: Path | None = None) -> list[Process]:
     return [process for process in found if process and (state is None or process.state == state)]
 
 
+def of_cluster(state: Path) -> list[Process]:
+    return [process for process in find(state) if process.part != BUILDER]
+
+
+def builders(state: Path) -> list[Process]:
+    return [process for process in find(state) if process.part == BUILDER]
+
+
 def leaders(state: Path) -> dict[str, Process]:
-    return {process.part: process for process in find(state) if process.leader}
+    return {process.part: process for process in of_cluster(state) if process.leader}
 
 
 def read(pid: int) -> Process | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from devcluster import commands, containers, network, processes
 from devcluster.addresses import NETWORK
-from devcluster.errors import CommandFailed
+from devcluster.errors import CommandFailed, DevclusterError
 from devcluster.node import CGROUP
 from devcluster.paths import Paths
 from devcluster.steps import step
@@ -33,14 +33,8 @@ CNI_RESULTS = Path("/var/lib/cni/results")
 
 def remains(paths: Paths) -> bool:
     """Whether anything of a cluster is there, running or not."""
-    return bool(
-        image_mounts(paths)
-        or processes.find(paths.state)
-        or cgroups()
-        or mounts(paths)
-        or network.bridge_is_ours()
-        or paths.etcd.exists()
-    )
+    found = processes.of_cluster(paths.state) or cgroups() or mounts(paths)
+    return bool(found) or network.bridge_is_ours() or paths.etcd.exists()
 
 
 def down(paths: Paths) -> None:
@@ -50,12 +44,16 @@ def down(paths: Paths) -> None:
             current.note("taken down; its images are kept for the next")
         else:
             current.skip("not running")
+    if paths.state.exists():
+        end_orphaned_builds(paths)
 
 
 def purge(paths: Paths) -> None:
     down(paths)
     with step("state folder, images included"):
         if paths.state.exists():
+            if not end_orphaned_builds(paths):
+                raise DevclusterError("images are being built; wait for the end of that, or interrupt it")
             shutil.rmtree(paths.state)
 
 
@@ -68,10 +66,9 @@ def remove(paths: Paths) -> None:
     if "containerd" in parts:
         with contextlib.suppress(CommandFailed):  # it may hang, or be half started
             containers.remove_all(paths)
-    processes.stop(processes.find(paths.state))
+    processes.stop(processes.of_cluster(paths.state))
     kill_cgroups()
     unmount(mounts(paths))
-    unmount_images(paths)
     if shutil.which("iptables", path=commands.SEARCH_PATH):
         network.remove_rules()
     network.remove_bridge()
@@ -160,13 +157,16 @@ def images_lock(paths: Paths) -> Path:
     return paths.state / "images.lock"
 
 
-def unmount_images(paths: Paths) -> None:
-    """What a killed build left mounted. A running one takes its mounts away itself."""
-    if not image_mounts(paths):
-        return
-    with images_lock(paths).open("w") as lock, contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def end_orphaned_builds(paths: Paths) -> bool:
+    """What a killed build left running and mounted. False: one is alive, has the lock, and cleans up after itself."""
+    with images_lock(paths).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        processes.stop(processes.builders(paths.state))
         unmount(image_mounts(paths))
+    return True
 
 
 def unmount(points: list[Path]) -> None:
