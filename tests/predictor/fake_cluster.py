@@ -53,6 +53,7 @@ class FakeCluster:
         self.creates = 0
         self.idle: Callable[[], None] | None = None
         """Called when the predictor waits: the test's turn."""
+        self._version = 0
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -84,6 +85,7 @@ class FakeCluster:
             raise AlreadyExistsError(name)
         created = deepcopy(trial)
         created["metadata"]["uid"] = f"uid-{name}"
+        self._bump(created)
         self.store[name] = created
         if self.lose_answers:
             self.lose_answers -= 1
@@ -132,6 +134,11 @@ class FakeCluster:
     def set_status(self, raw: Raw, **status: Any) -> None:
         """As the operator does."""
         raw["status"] = {**raw.get("status", {}), **status}
+        self._bump(raw)
+
+    def _bump(self, raw: Raw) -> None:
+        self._version += 1
+        raw["metadata"]["resourceVersion"] = str(self._version)
 
     def admit(self) -> None:
         """Admits what parallelism and budget allow, lowest index first."""

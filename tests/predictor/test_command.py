@@ -89,6 +89,7 @@ def test_bananas_beats_random_on_the_real_table_at_150_trials(data_file: Callabl
         (["--space", "nasbench201", "--trials", "0"], "--trials"),
         (["--space", "nasbench201", "--table", "absent.csv"], "absent.csv"),
         (["--space", "darts"], "darts"),
+        (["--space", "nasbench201", "--json", "/absent/out.json"], "/absent is no folder"),
     ],
 )
 def test_search_refuses_bad_input_by_name(arguments: list[str], want: str) -> None:

@@ -305,6 +305,15 @@ async def test_an_object_of_somebody_else_under_the_next_name_is_waited_for_and_
         await run.until(lambda: cluster.statuses[-1]["message"] == "", "the message goes")
 
 
+async def test_a_success_without_an_accuracy_does_not_end_the_search() -> None:
+    cluster = FakeCluster()
+    async with Run(cluster) as run:
+        await run.drain(
+            lambda raw: {"phase": "Succeeded"} if raw["spec"]["index"] == 1 else succeed(raw), finished(cluster)
+        )
+    assert len(cluster.store) == 12
+
+
 async def test_errors_that_pass_are_told_and_tried_again() -> None:
     cluster = FakeCluster()
     cluster.create_errors = [TemporaryError("429 Too Many Requests"), ClusterError("403 forbidden: quota")]

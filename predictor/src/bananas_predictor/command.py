@@ -43,6 +43,8 @@ def search(
 ) -> None:
     """Searches a space against a benchmark table, in this process."""
     settings = _strategy(strategy)
+    if json is not None and not json.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{json.parent} is no folder; want a file in one that is there", param_hint="--json")
     tabulated = _table(_space(space), table)
     runs: list[Run] = []
     console = Console(stderr=True)
@@ -76,7 +78,10 @@ def search(
         runs=tuple(runs),
     )
     if json is not None:
-        json.write_text(report.to_json())
+        try:
+            json.write_text(report.to_json())
+        except OSError as error:
+            raise _fail(f"--json {json}: {error.strerror}") from error
     Console().print(report.summary())
 
 

@@ -19,6 +19,7 @@ from bananas_predictor.errors import AlreadyExistsError, ClusterError, InputErro
 from bananas_predictor.forecasts import score_forecasts
 from bananas_predictor.metrics import PredictorMetrics
 from bananas_predictor.objects import (
+    Raw,
     SearchObject,
     TrialObject,
     read_search,
@@ -59,6 +60,7 @@ class TrialEvaluation:
         self._clock = clock
         self._log = structlog.get_logger().bind(namespace=settings.namespace, search=settings.search)
         self._search: SearchObject | None = None
+        self._versions: dict[str, tuple[str, TrialObject]] = {}
         self._message = ""
         self._published: PredictorStatus | None = None
         self._wake_at: float | None = None
@@ -135,13 +137,21 @@ class TrialEvaluation:
         trials: dict[int, TrialObject] = {}
         for raw in self._cluster.trials():
             try:
-                trial = read_trial(raw)
+                trial = self._parsed(raw)
             except InputError as error:
                 self._say(f"unreadable {raw['metadata']['name']}", str(error))
                 continue
             if self._is_ours(trial, search):
                 trials[trial.spec.index] = trial
         return [trials[index] for index in sorted(trials)]
+
+    def _parsed(self, raw: Raw) -> TrialObject:
+        """The trial; parsed once for every version of it, for a round comes with every change of any."""
+        name, version = raw["metadata"]["name"], raw["metadata"].get("resourceVersion", "")
+        known = self._versions.get(name)
+        if known is None or not version or known[0] != version:
+            known = self._versions[name] = (version, read_trial(raw))
+        return known[1]
 
     @staticmethod
     def _is_ours(trial: TrialObject, search: SearchObject) -> bool:
@@ -259,11 +269,14 @@ class TrialEvaluation:
 
 
 def _record(trial: TrialObject) -> TrialRecord:
+    status = trial.status
+    # A success without an accuracy is the operator's defect, and no reason for the search to end: it teaches nothing.
+    is_empty = status.phase == "Succeeded" and status.validation_accuracy is None
     return TrialRecord(
         index=trial.spec.index,
         architecture=trial.spec.architecture,
-        phase=trial.status.phase,
-        validation_accuracy=trial.status.validation_accuracy,
+        phase="Failed" if is_empty else status.phase,
+        validation_accuracy=status.validation_accuracy,
         origin=trial.spec.origin,
     )
 
