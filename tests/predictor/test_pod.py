@@ -80,6 +80,18 @@ def test_the_pod_without_its_environment_ends_with_a_message() -> None:
     assert "BANANAS_NAMESPACE is not set" in ended.stdout
 
 
+def test_the_pod_without_a_cluster_ends_with_a_message() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "bananas_predictor.pod"],
+        env={**os.environ, **ENVIRONMENT, "KUBECONFIG": "/absent/config"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == os.EX_CONFIG
+    assert "no cluster: neither a pod's service account" in ended.stdout
+
+
 def test_sigterm_ends_the_pod_within_a_second_though_no_api_server_answers(tmp_path: os.PathLike[str]) -> None:
     config = f"{tmp_path}/config"
     with open(config, "w") as file:  # noqa: PTH123 - one line

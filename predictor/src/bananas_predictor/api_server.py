@@ -16,7 +16,14 @@ from kubernetes.aio import client, config, watch
 from kubernetes.aio.client.exceptions import ApiException
 
 from bananas_core import constants
-from bananas_predictor.errors import AlreadyExistsError, ClusterError, ExpiredError, NotFoundError, TemporaryError
+from bananas_predictor.errors import (
+    AlreadyExistsError,
+    ClusterError,
+    ExpiredError,
+    InputError,
+    NotFoundError,
+    TemporaryError,
+)
 from bananas_predictor.objects import Raw
 from bananas_predictor.settings import PodSettings
 
@@ -25,11 +32,20 @@ CONNECTION_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 async def connect() -> client.ApiClient:
-    """A client with the pod's service account, or, outside a cluster, with KUBECONFIG."""
+    """A client with the pod's service account, or, outside a cluster, with KUBECONFIG.
+
+    Raises:
+        InputError: there is neither.
+    """
     try:
         config.load_incluster_config()
-    except config.ConfigException:
-        await config.load_kube_config()
+    except config.ConfigException as no_pod:
+        try:
+            await config.load_kube_config()
+        except config.ConfigException as error:
+            raise InputError(
+                f"no cluster: neither a pod's service account ({no_pod}) nor KUBECONFIG ({error})"
+            ) from error
     return client.ApiClient()
 
 

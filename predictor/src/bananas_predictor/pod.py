@@ -48,12 +48,11 @@ def main() -> int:
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
     )
     try:
-        settings = PodSettings.from_environment(os.environ)
+        # SIGTERM stays with os._exit, above: nothing is to be saved, and a fit in a thread could not be cancelled.
+        asyncio.run(run(PodSettings.from_environment(os.environ)))
     except InputError as error:
         structlog.get_logger().error("environment", why=str(error))
         return os.EX_CONFIG
-    # SIGTERM stays with os._exit, above: nothing is to be saved, and a fit in a thread could not be cancelled.
-    asyncio.run(run(settings))
     return 0
 
 
