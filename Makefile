@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := core operator/src tables predictor trainer cli devcluster manifests tests
 
-.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format cluster-up cluster-down images push-images deploy
+.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format cluster-up cluster-down images deploy
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ test: setup lint verify test-fast test-cluster ## All tests, those on the real c
 test-fast: setup ## Tests that need no cluster, under 2 minutes
 	$(PYTEST) -m "not cluster" -n 2 -q
 
-test-cluster: setup cluster-up images ## Tests on the real cluster (only ever the development cluster)
+test-cluster: deploy ## Tests on the real cluster (only ever the development cluster)
 	$(PYTEST) -m cluster -q
 
 lint: setup ## ruff, mypy strict, import-linter
@@ -53,8 +53,5 @@ cluster-down: ## Ends it and leaves nothing behind
 images: setup cluster-up ## Builds the images and loads them into the cluster
 	@python3 -m devcluster images
 
-push-images: setup
-	@python3 -m devcluster images --prefix '$(IMAGE_PREFIX)' --push
-
-deploy: $(if $(CONTEXT),push-images,images) ## Installs CRDs and operator into the cluster
+deploy: setup $(if $(CONTEXT),,cluster-up) ## Builds the images; installs CRDs and operator into the cluster
 	@python3 -m devcluster.deploy $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')

@@ -17,7 +17,6 @@ from devcluster import cluster
 from devcluster.commands import run
 from devcluster.deploy import deploy
 from devcluster.errors import DevclusterError, Refused
-from devcluster.images import image_names
 from devcluster.paths import Paths
 from devcluster.steps import say, step
 from devcluster.target import Target, root
@@ -30,7 +29,7 @@ REPORT = Path("out") / "demo.html"
 def demo(paths: Paths, target: Target, data: Path | None) -> int:
     started = time.monotonic()
     prepare(paths, target)
-    deploy(target, image_names(paths, prefix=target.image_prefix))
+    deploy(paths, target)
     start_search(paths, target, data)
     code = watch(target)
     if code == 0:
@@ -47,9 +46,6 @@ def prepare(paths: Paths, target: Target) -> None:
     _visibly("./setup.sh")
     if target.is_development_cluster:
         _visibly(sys.executable, "-m", "devcluster", "up")
-        _visibly(sys.executable, "-m", "devcluster", "images")
-    else:
-        _visibly(sys.executable, "-m", "devcluster", "images", "--prefix", str(target.image_prefix), "--push")
 
 
 def start_search(paths: Paths, target: Target, data: Path | None) -> None:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from devcluster import images
 from devcluster.commands import run
 from devcluster.errors import DevclusterError
-from devcluster.images import image_names
 from devcluster.paths import Paths
 from devcluster.steps import say, step
 from devcluster.target import Target, root
@@ -26,9 +26,14 @@ VARIABLES = {
 }
 
 
-def deploy(target: Target, images: Mapping[str, str]) -> None:
-    """Installs, or updates what is installed; returns once the operator is available."""
+def deploy(paths: Paths, target: Target) -> None:
+    """Builds what changed and installs it, or updates what is installed; returns once the operator is available."""
     kubectl = target.kubectl
+    references = (
+        images.load(paths, images.NAMES)
+        if target.image_prefix is None
+        else images.push(paths, images.NAMES, target.image_prefix, upload=True)
+    )
     with step("CRDs"):
         run([*kubectl, "apply", "--server-side", "--force-conflicts", "-f", str(root() / "manifests" / "crds")])
         run(
@@ -43,21 +48,21 @@ def deploy(target: Target, images: Mapping[str, str]) -> None:
             ]
         )
     with step("operator"):
-        run([*kubectl, "apply", "-k", str(overlay(images))])
+        run([*kubectl, "apply", "-k", str(overlay(references))])
         run(
             [*kubectl, "rollout", "status", "deployment/bananas-operator", "-n", NAMESPACE, "--timeout=180s"],
             hint=f"Look: {' '.join(kubectl)} get pods,events -n {NAMESPACE}",
         )
 
 
-def overlay(images: Mapping[str, str]) -> Path:
+def overlay(references: Mapping[str, str]) -> Path:
     """A kustomization over manifests/base that names these images."""
     folder = root() / "out" / "overlay"
     folder.mkdir(parents=True, exist_ok=True)
     container = {
         "name": "operator",
-        "image": images["operator"],
-        "env": [{"name": variable, "value": images[name]} for name, variable in VARIABLES.items()],
+        "image": references["operator"],
+        "env": [{"name": variable, "value": references[name]} for name, variable in VARIABLES.items()],
     }
     patch = {
         "apiVersion": "apps/v1",
@@ -78,8 +83,7 @@ def main() -> int:
     options = parser.parse_args()
     paths = Paths.from_environment()
     try:
-        target = Target.choose(paths, context=options.context, image_prefix=options.image_prefix)
-        deploy(target, image_names(paths, prefix=target.image_prefix))
+        deploy(paths, Target.choose(paths, context=options.context, image_prefix=options.image_prefix))
     except DevclusterError as error:
         say(f"error: {error}")
         return 1

@@ -24,7 +24,7 @@ def bare_cluster() -> Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(bare_cluster: Cluster) -> Cluster:
-    """The cluster with CRDs and operator as `make deploy` installs them."""
+    """The cluster with CRDs, operator and images of this checkout, as `make deploy` installs them."""
     done = subprocess.run(
         [sys.executable, "-m", "devcluster.deploy"], cwd=ROOT, capture_output=True, text=True, check=False
     )
