@@ -106,7 +106,10 @@ def _download_compiler(target: Path) -> None:
         root = commands.run([environment / "bin" / "go", "env", "GOROOT"], env={"GOTOOLCHAIN": "local"}, cwd=Path("/"))
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(root.strip(), target, symlinks=True)
+        unfinished = target.with_name("go.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(root.strip(), unfinished, symlinks=True)
+        unfinished.rename(target)
 
 
 def _write_kubectl(paths: Paths, program: Path) -> None:

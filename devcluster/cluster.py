@@ -17,6 +17,7 @@ from devcluster import (
     control_plane,
     credentials,
     facts,
+    kernel_settings,
     network,
     node,
     objects,
@@ -95,8 +96,9 @@ def make_folders(paths: Paths) -> None:
 
 def start_network(paths: Paths) -> None:
     with step("bridge and packet filter"):
+        kernel_settings.remember(paths)
         network.make_bridge()
-        network.allow_forwarding(paths)
+        kernel_settings.allow_forwarding()
         network.make_rules()
 
 

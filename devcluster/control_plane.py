@@ -103,6 +103,12 @@ def _rule(level: str, **match: Any) -> dict[str, Any]:
 
 
 WRITES = ["create", "update", "patch", "delete", "deletecollection"]
+READS = ["get", "list", "watch"]
+COMPONENTS = ["system:apiserver", *(user for user, _ in credentials.USERS.values() if user.startswith("system:"))]
+OURS = [{"group": "nas.bananas.dev"}, {"group": "batch", "resources": ["jobs", "jobs/status"]}]
+LEASES = [{"group": "coordination.k8s.io", "resources": ["leases"]}]
+UNINTERESTING_PATHS = ["/healthz*", "/readyz*", "/livez*", "/version", "/openapi/*", "/api*", "/metrics"]
+
 # The first rule that matches decides. Who wrote what is always told; what our own objects and Jobs held, too.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -110,29 +116,12 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "omitManagedFields": True,
     "rules": [
-        _rule(
-            "None", nonResourceURLs=["/healthz*", "/readyz*", "/livez*", "/version", "/openapi/*", "/api*", "/metrics"]
-        ),
-        # Renewed every few seconds by components that nobody asks about.
-        _rule(
-            "None", resources=[{"group": "coordination.k8s.io", "resources": ["leases"]}], userGroups=["system:nodes"]
-        ),
-        _rule(
-            "RequestResponse",
-            verbs=WRITES,
-            resources=[{"group": "nas.bananas.dev"}, {"group": "batch", "resources": ["jobs", "jobs/status"]}],
-        ),
+        _rule("None", nonResourceURLs=UNINTERESTING_PATHS),
+        _rule("None", users=COMPONENTS, resources=LEASES),  # renewed every few seconds
+        _rule("RequestResponse", verbs=WRITES, resources=OURS),
         _rule("Metadata", verbs=WRITES),
-        _rule(
-            "None",
-            verbs=["get", "list", "watch"],
-            userGroups=["system:nodes", "system:serviceaccounts:kube-system"],
-        ),
-        _rule(
-            "None",
-            verbs=["get", "list", "watch"],
-            users=[user for user, _ in credentials.USERS.values() if user.startswith("system:")],
-        ),
+        _rule("None", verbs=READS, users=COMPONENTS),
+        _rule("None", verbs=READS, userGroups=["system:serviceaccounts:kube-system"]),
         _rule("Metadata"),
     ],
 }

@@ -46,6 +46,11 @@ def ensure_keys(paths: Paths) -> None:
     """What kube-apiserver reads at its start."""
     paths.credentials.mkdir(parents=True, exist_ok=True)
     paths.credentials.chmod(0o700)
+    certificate = server_certificate(paths)
+    if certificate.exists() != certificate.with_suffix(".key").exists():
+        # Its maker was killed between the two, and would refuse the one.
+        certificate.unlink(missing_ok=True)
+        certificate.with_suffix(".key").unlink(missing_ok=True)
     key = service_account_key(paths)
     if not key.exists():
         unfinished = key.with_suffix(".unfinished")

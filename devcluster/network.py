@@ -14,7 +14,6 @@ from devcluster.addresses import BRIDGE, BRIDGE_MAC, HOST, NETWORK, POD_RANGE
 from devcluster.paths import Paths
 from devcluster.processes import Daemon
 
-FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 # table, chain, rule; each is put in front of its chain
 RULES = (
     ("nat", "POSTROUTING", f"-s {POD_RANGE} ! -d {POD_RANGE} -j MASQUERADE"),
@@ -54,21 +53,6 @@ def remove_bridge() -> bool:
         return False
     commands.run(["ip", "link", "delete", BRIDGE])
     return True
-
-
-def allow_forwarding(paths: Paths) -> None:
-    """What it was before is kept for `restore_forwarding`; the bridge plugin would set it, and forget."""
-    before = paths.run / "ip_forward"
-    if not before.exists():
-        before.write_text(FORWARDING.read_text())
-    FORWARDING.write_text("1\n")
-
-
-def restore_forwarding(paths: Paths) -> None:
-    before = paths.run / "ip_forward"
-    if before.exists():
-        FORWARDING.write_text(before.read_text())
-        before.unlink()
 
 
 def make_rules() -> None:

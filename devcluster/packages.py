@@ -25,6 +25,7 @@ NEEDED = {
     "tar": "tar",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
+START_NOTHING = "#!/bin/sh\n# bananas devcluster, during an installation: start nothing\nexit 101\n"
 
 
 def missing() -> list[str]:
@@ -38,11 +39,14 @@ def _installed(program: str) -> bool:
 def ensure() -> None:
     with step("Debian packages") as current:
         wanted = missing()
+        if POLICY.exists() and POLICY.read_text() == START_NOTHING:
+            POLICY.unlink()  # left by an installation of ours that was killed
         if not wanted:
             current.skip("already installed")
             return
         apt = ["apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=120"]
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        commands.run(["dpkg", "--configure", "--pending"], env=quiet)  # what a killed installation left half done
         commands.run([*apt, "update"], env=quiet)
         with _no_services_started():
             # --no-remove: Debian's containerd conflicts with Docker's; theirs stays and we say so.
@@ -57,10 +61,10 @@ def ensure() -> None:
 @contextlib.contextmanager
 def _no_services_started() -> Iterator[None]:
     """Debian starts the daemons that it installs unless this file says no. Where somebody has one, it decides."""
-    if POLICY.exists():
+    if POLICY.exists() and POLICY.read_text() != START_NOTHING:
         yield
         return
-    POLICY.write_text("#!/bin/sh\n# bananas devcluster, during an installation: start nothing\nexit 101\n")
+    POLICY.write_text(START_NOTHING)
     POLICY.chmod(0o755)
     try:
         yield

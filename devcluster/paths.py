@@ -67,6 +67,10 @@ class Paths:
         return self.state / "containerd"
 
     @property
+    def kernel_settings(self) -> Path:
+        return self.state / "kernel-settings.json"
+
+    @property
     def run(self) -> Path:
         return self.state / "run"
 

@@ -18,7 +18,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from devcluster import commands, containers, network, processes
+from devcluster import commands, containers, kernel_settings, network, processes
 from devcluster.addresses import NETWORK
 from devcluster.errors import CommandFailed, DevclusterError
 from devcluster.node import CGROUP
@@ -28,13 +28,14 @@ from devcluster.waiting import until
 
 CGROUPS = Path("/sys/fs/cgroup")
 CONTAINER_LOG_LINKS = Path("/var/log/containers")
+DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 CNI_RESULTS = Path("/var/lib/cni/results")
 
 
 def remains(paths: Paths) -> bool:
     """Whether anything of a cluster is there, running or not."""
     found = processes.of_cluster(paths.state) or cgroups() or mounts(paths)
-    return bool(found) or network.bridge_is_ours() or paths.etcd.exists()
+    return bool(found) or network.bridge_is_ours() or paths.etcd.exists() or paths.kernel_settings.exists()
 
 
 def down(paths: Paths) -> None:
@@ -72,7 +73,7 @@ def remove(paths: Paths) -> None:
     if shutil.which("iptables", path=commands.SEARCH_PATH):
         network.remove_rules()
     network.remove_bridge()
-    network.restore_forwarding(paths)
+    kernel_settings.restore(paths)
     remove_files(paths)
 
 
@@ -189,6 +190,8 @@ def remove_files(paths: Paths) -> None:
     for link in CONTAINER_LOG_LINKS.glob("*.log"):
         if link.is_symlink() and paths.state in link.readlink().parents:
             link.unlink(missing_ok=True)
+    # Where the kubelet listens for device plugins, whatever its folder is.
+    DEVICE_PLUGINS.joinpath("kubelet.sock").unlink(missing_ok=True)
     for result in CNI_RESULTS.glob(f"{NETWORK}-*"):
         result.unlink(missing_ok=True)
 

@@ -94,6 +94,7 @@ def assert_nothing_is_left() -> None:
     for folder in ("/run/netns", "/run/containerd/s"):
         assert not Path(folder).exists() or list(Path(folder).iterdir()) == []
     assert not PATHS.etcd.exists()
+    assert not PATHS.kernel_settings.exists()
     assert "containerd-shim" not in running_programs()
 
 
