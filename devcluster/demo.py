@@ -39,6 +39,19 @@ def demo(paths: Paths, target: Target, data: Path | None) -> int:
     return code
 
 
+def check_data(data: Path | None, target: Target) -> None:
+    """Before anything is changed."""
+    if data is None:
+        return
+    if not data.is_file():
+        raise DevclusterError(f"DATA: {data} is no file; want an npz file with x_train, y_train, x_test, y_test")
+    if not target.is_development_cluster:
+        raise DevclusterError(
+            "DATA is for the development cluster. On a cluster of yours put the file as images.npz into a claim named data "
+            f"in the namespace {NAMESPACE}, and apply manifests/examples/demo-data.yaml."
+        )
+
+
 def prepare(paths: Paths, target: Target) -> None:
     """Everything that the search needs, from nothing."""
     if target.is_development_cluster:
@@ -59,10 +72,10 @@ def start_search(paths: Paths, target: Target, data: Path | None) -> None:
     with step(f"kubectl apply -f {example.relative_to(root())}"):
         run([*target.kubectl, "apply", "-f", str(example)])
     if target.is_development_cluster:
-        give_volumes(paths, data)
+        give_volumes(data)
 
 
-def give_volumes(paths: Paths, data: Path | None) -> None:
+def give_volumes(data: Path | None) -> None:
     """Directories of the node behind the claims of the example: this cluster has no storage class."""
     volume = [sys.executable, "-m", "devcluster", "volume", "--namespace", NAMESPACE]
     run([*volume, "checkpoints"], cwd=root())
@@ -91,9 +104,8 @@ def tell_how_to_go_on(target: Target) -> None:
     kubectl = " ".join(target.kubectl)
     say(f"look further:        {kubectl} get nassearches,nastrials -n {NAMESPACE}")
     if target.is_development_cluster:
-        say(
-            'or, with the plugin: eval "$(python3 -m devcluster env)"; PATH=$PWD/.venv/bin:$PATH kubectl nas status demo -n bananas-demo'
-        )
+        say('or, with the plugin: eval "$(python3 -m devcluster env)"; export PATH=$PWD/.venv/bin:$PATH')
+        say(f"                     kubectl nas status {SEARCH} -n {NAMESPACE}")
         say("take it all down:    make cluster-down")
     else:
         say(f"take the demo away:  {kubectl} delete namespace {NAMESPACE}")
@@ -127,15 +139,7 @@ def main() -> int:
     paths = Paths.from_environment()
     try:
         target = Target.choose(paths, context=options.context, image_prefix=options.image_prefix)
-        if options.data and not options.data.is_file():
-            raise DevclusterError(
-                f"DATA: {options.data} is no file; want an npz file with x_train, y_train, x_test, y_test"
-            )
-        if options.data and not target.is_development_cluster:
-            raise DevclusterError(
-                "DATA is for the development cluster. On a cluster of yours put the file into a claim named data in the namespace "
-                f"{NAMESPACE}, as images.npz, and apply manifests/examples/demo-data.yaml."
-            )
+        check_data(options.data, target)
         return demo(paths, target, options.data)
     except Refused as refusal:
         say(f"the demo cannot run here. Nothing was changed.\n{refusal}")
@@ -144,9 +148,7 @@ def main() -> int:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        say(
-            "interrupted. `make demo` goes on from here; a search that has begun goes on in the cluster; `make cluster-down` ends it all"
-        )
+        say("interrupted. `make demo` goes on from here; a search that has begun goes on in the cluster")
         return 130
 
 
