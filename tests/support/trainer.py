@@ -99,6 +99,7 @@ class Processes:
 
     def _start(self, log: Path, **request: Any) -> Running:
         assert self._server.stdin is not None
+        log.unlink(missing_ok=True)  # of an earlier run, else its events would be taken for this one's
         request["log"] = str(log)
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()

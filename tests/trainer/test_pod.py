@@ -187,6 +187,12 @@ def test_a_checkpoint_directory_that_is_a_file_is_refused(
     expect_failure(processes.run(trial()), message, ExitCode.CHECKPOINT_UNUSABLE, str(tmp_path / "checkpoints"))
 
 
+def test_a_read_only_checkpoint_directory_is_refused(processes: Processes, trial: Trial, message: Message) -> None:
+    """Nobody can make a directory there, not even root, as whom these tests may run."""
+    code = processes.run(trial(checkpoint_dir="/proc/self/checkpoints"))
+    expect_failure(code, message, ExitCode.CHECKPOINT_UNUSABLE, "/proc/self/checkpoints", "writable")
+
+
 def test_a_full_checkpoint_directory_is_told_and_keeps_what_it_has(
     processes: Processes, trial: Trial, message: Message, tmp_path: Path
 ) -> None:

@@ -118,7 +118,7 @@ def train_epoch(task: Task, state: State, batches: Batches) -> float:
     total, count = torch.zeros((), device=task.device), 0
     network.train()
     for images, labels in batches.training(generator):
-        x = augment(images, recipe, batches.normalise, generator)
+        x = augment(images, recipe, batches.normalise, generator).contiguous(memory_format=torch.channels_last)
         with torch.autocast(task.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits, auxiliary = network(x, drop)
         loss = cross_entropy(logits.float(), labels)
@@ -142,8 +142,9 @@ def validate(task: Task, state: State, batches: Batches) -> float:
     total = torch.zeros((), device=task.device)
     state.network.eval()
     for images, labels in batches.validation():
+        x = batches.normalise(images).contiguous(memory_format=torch.channels_last)
         with torch.autocast(task.device.type, torch.bfloat16, enabled=task.recipe.precision == "bfloat16"):
-            logits, _ = state.network(batches.normalise(images))
+            logits, _ = state.network(x)
         right += (logits.argmax(1) == labels).sum()
         total += logits.float().abs().sum()
         count += len(labels)

@@ -64,7 +64,8 @@ def start(task: Task) -> State:
         auxiliary=recipe.auxiliary,
     )
     initialise(network, generator_of(task.seed, 0, "weights", torch.device("cpu")))
-    network.to(task.device)
+    # Channels last: convolutions on the CPU take two thirds of the time, and tensor cores want it.
+    network.to(task.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return State(network, Sgd(network.named_parameters(), recipe.momentum, recipe.weight_decay))
 
 
