@@ -192,6 +192,17 @@ async def test_a_created_trial_is_in_the_view_at_once(cluster: ApiServerCluster,
     assert body == {"metadata": {"name": "lemon-8"}}
 
 
+async def test_an_answer_that_comes_after_the_watch_does_not_replace_what_the_watch_brought(
+    cluster: ApiServerCluster, server: Server
+) -> None:
+    await cluster.wait(None)
+    server.events.put_nowait({"type": "ADDED", "object": {**trial(8, 12), "status": {"phase": "Running"}}})
+    await until(cluster, lambda: "lemon-8" in names(cluster))
+    server.answer = (201, trial(8, 11))
+    await cluster.create_trial({"metadata": {"name": "lemon-8"}})
+    assert any(raw.get("status") == {"phase": "Running"} for raw in cluster.trials())
+
+
 async def test_a_read_trial_is_in_the_view_only_with_our_label(cluster: ApiServerCluster, server: Server) -> None:
     await cluster.wait(None)
     foreign = trial(8)

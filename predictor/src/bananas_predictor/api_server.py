@@ -87,9 +87,12 @@ class Follower:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, self._settings.longest_retry_seconds)
 
-    def put(self, raw: Raw) -> None:
-        """Takes over what a request of ours returned, so that the next round knows of it before the watch does."""
-        self.objects[raw["metadata"]["name"]] = raw
+    def add(self, raw: Raw) -> None:
+        """Takes over what a request of ours returned, so that the next round knows of it before the watch does.
+
+        Not where the watch was quicker: what it brought is newer.
+        """
+        self.objects.setdefault(raw["metadata"]["name"], raw)
 
     async def _list(self) -> str:
         """Lists all pages; the version to watch from."""
@@ -140,7 +143,7 @@ class Follower:
     def _take(self, kind: str, raw: Raw) -> str:
         self._saw()
         if kind in ("ADDED", "MODIFIED"):
-            self.put(raw)
+            self.objects[raw["metadata"]["name"]] = raw
         elif kind == "DELETED":
             self.objects.pop(raw["metadata"]["name"], None)
         if kind != "BOOKMARK":
@@ -227,7 +230,7 @@ class ApiServerCluster:
                 _request_timeout=REQUEST_SECONDS,
             )
         )
-        self._trials.put(created)
+        self._trials.add(created)
         return dict(created)
 
     async def read_trial(self, name: str) -> Raw:
@@ -238,7 +241,7 @@ class ApiServerCluster:
             )
         )
         if (raw["metadata"].get("labels") or {}).get(constants.LABEL_SEARCH_UID) == self._settings.search_uid:
-            self._trials.put(raw)
+            self._trials.add(raw)
         return dict(raw)
 
     async def apply_search_status(self, search: Raw) -> None:
