@@ -127,7 +127,7 @@ def _network(facts: Facts) -> list[str]:
         f"port {listener.port}/{listener.protocol} ({addresses.PORTS[listener.port]}) is taken on {listener.address} "
         "by another program. Stop it; `ss -lnp` names it."
         for listener in facts.listeners
-        if _collides(listener)
+        if _collides(listener) and not facts.other_clusters  # whose ports these are, which is told already
     ]
     return problems
 
