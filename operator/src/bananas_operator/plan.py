@@ -31,7 +31,7 @@ from bananas_operator.resources import DEPLOYMENTS
 from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
 from bananas_operator.survey import Survey, Verdict, survey, verdict
-from bananas_operator.views import ContainerEnded, JobView, Observed, TrialView
+from bananas_operator.views import ContainerEnded, DeploymentView, JobView, Observed, TrialView
 
 Statuses = dict[str, NASTrialStatus]
 DEFAULT_RETRIES = 2
@@ -200,7 +200,15 @@ def _predictor(seen: Survey, statuses: Statuses, outcome: Verdict) -> list[Ensur
         return [DeletePredictor(name, deployment.uid)] if deployment is not None else []
     if seen.spec is None or (deployment is None and not _proposals_needed(seen, statuses)):
         return []
+    if deployment is not None and _refused_for_long(seen, deployment):
+        return [DeletePredictor(deployment.name, deployment.uid)]
     return _ensure_predictor(seen, seen.spec)
+
+
+def _refused_for_long(seen: Survey, deployment: DeploymentView) -> bool:
+    """A ReplicaSet whose pod is refused tries ever more seldom, up to 16 minutes; one made anew tries at once."""
+    refused = deployment.refusal is not None and not deployment.available and not deployment.pods
+    return refused and seen.now >= deployment.created + timedelta(seconds=seen.settings.recheck_limit_seconds)
 
 
 def _ensure_predictor(seen: Survey, spec: NASSearchSpec) -> list[EnsurePredictor | DeletePredictor]:
@@ -246,6 +254,7 @@ def _again_at(seen: Survey, actions: list[Action]) -> datetime | None:
     deployment = seen.observed.deployment
     if deployment is not None and not deployment.available:
         times.append(stalls.predictor_deadline(seen, deployment))
+        times.append(deployment.created + timedelta(seconds=settings.recheck_limit_seconds))
         times += [pod.created + timedelta(seconds=settings.unschedulable_seconds) for pod in deployment.pods]
     return min((when for when in times if when > now), default=None)
 

@@ -15,6 +15,16 @@ from bananas_operator.resources import DEPLOYMENTS, JOBS
 from bananas_operator.survey import Survey
 from bananas_operator.views import ContainerWaiting, DeploymentView, Finding, PodView, Problem, TrialView
 
+_TO_DO = {
+    constants.REASON_DATA_MISSING: "Put it on the claim of spec.data",
+    constants.REASON_DATA_INVALID: "Mend the file on the claim of spec.data, or what the spec asks of it",
+    constants.REASON_RECIPE_INVALID: "The recipe cannot change: mend the data, or make a new NASSearch",
+    constants.REASON_CHECKPOINT_UNUSABLE: "Make the claim of spec.checkpoints writable for user 65532",
+    constants.REASON_CONTRACT_BROKEN: "Use an image that follows version 1 of the contract: spec.trial.template.image",
+    constants.REASON_CONTAINER_CONFIG: "Mend spec.trial.template",
+}
+"""What a person does about an error that a trainer has told."""
+
 
 @dataclass(frozen=True)
 class Stall:
@@ -96,7 +106,9 @@ def _fatal_error(survey: Survey) -> Stall | None:
     failure = waiting[0].status.failure
     assert failure is not None  # waits_for_mending
     probing = next((trial for trial in working if trial.uid in survey.attempts), working[0])
-    return Stall(Problem(failure.reason, f"trial {waiting[0].name}: {failure.message}"), probe=probing.uid)
+    advice = f". {_TO_DO[failure.reason]}" if failure.reason in _TO_DO else ""
+    text = f"trial {waiting[0].name}: {failure.message.rstrip('.')}{advice}; one trial tries again"
+    return Stall(Problem(failure.reason, text), probe=probing.uid)
 
 
 def _all_blocked(survey: Survey, working: list[TrialView]) -> Stall | None:
