@@ -5,8 +5,8 @@ FROM ${BASE_IMAGE}
 # How packages are installed; `devcluster images` puts a faster installer in, which takes what this machine has already downloaded.
 ARG INSTALL="/opt/bananas/bin/pip install --no-cache-dir"
 ENV PATH=/opt/bananas/bin:$PATH PYTHONPATH=/opt/bananas/src PYTHONUNBUFFERED=1
-RUN --mount=type=bind,source=requirements/operator.txt,target=/tmp/requirements.txt \
-    python3 -m venv /opt/bananas && ${INSTALL} --require-hashes -r /tmp/requirements.txt
+COPY requirements/operator.txt /opt/requirements/
+RUN python3 -m venv /opt/bananas && ${INSTALL} --require-hashes -r /opt/requirements/operator.txt
 
 # Sources last: after a change of ours only these small layers are made anew.
 COPY core/src operator/src /opt/bananas/src/

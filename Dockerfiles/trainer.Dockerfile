@@ -5,8 +5,8 @@ FROM ${TORCH_IMAGE}
 # See operator.Dockerfile.
 ARG INSTALL="/opt/bananas/bin/pip install --no-cache-dir"
 ENV PYTHONPATH=/opt/bananas/src PYTHONUNBUFFERED=1
-RUN --mount=type=bind,source=requirements/trainer.txt,target=/tmp/requirements.txt \
-    ${INSTALL} --require-hashes -r /tmp/requirements.txt
+COPY requirements/trainer.txt /opt/requirements/
+RUN ${INSTALL} --require-hashes -r /opt/requirements/trainer.txt
 
 COPY core/src trainer/src /opt/bananas/src/
 RUN python3 -m compileall -q -j 0 /opt/bananas/src
