@@ -87,7 +87,9 @@ def running(seconds: float = 0) -> ContainerRunning:
     return ContainerRunning(at(seconds))
 
 
-def ended(exit_code: int, message: str = "", reason: str = "Error", *, start: float = 0, end: float = 10) -> ContainerEnded:
+def ended(
+    exit_code: int, message: str = "", reason: str = "Error", *, start: float = 0, end: float = 10
+) -> ContainerEnded:
     return ContainerEnded(exit_code, reason, message, at(start), at(end))
 
 

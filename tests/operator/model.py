@@ -10,7 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from bananas_core.api.trial import TERMINAL_PHASES
-from bananas_operator.actions import Action, CreateJob, DeleteJob, DeletePredictor, EnsurePredictor, WriteSearch, WriteTrial
+from bananas_operator.actions import (
+    Action,
+    CreateJob,
+    DeleteJob,
+    DeletePredictor,
+    EnsurePredictor,
+    WriteSearch,
+    WriteTrial,
+)
 from bananas_operator.plan import plan
 from bananas_operator.settings import Settings
 from bananas_operator.survey import is_admitted, is_terminal
@@ -273,7 +281,9 @@ class Cluster:
     def _check_recorded(self, job: JobView) -> None:
         """A Job goes only when its end is persisted."""
         found = next((t for t in self.items("trial") if t.uid == job.trial_uid), None)
-        assert found is None or found.terminal or found.status.settled_attempt >= job.attempt, f"{job.name} deleted early"
+        assert found is None or found.terminal or found.status.settled_attempt >= job.attempt, (
+            f"{job.name} deleted early"
+        )
 
     # --- everybody else ---
 

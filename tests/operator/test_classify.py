@@ -73,7 +73,8 @@ def test_a_disrupted_pod_was_interrupted_whatever_its_exit_code(code: int) -> No
 
 
 @pytest.mark.parametrize(
-    "reason", ["Evicted", "Preempting", "UnexpectedAdmissionError", "NodeLost", "Shutdown", "OutOfcpu", "OutOfnvidia.com/gpu"]
+    "reason",
+    ["Evicted", "Preempting", "UnexpectedAdmissionError", "NodeLost", "Shutdown", "OutOfcpu", "OutOfnvidia.com/gpu"],
 )
 def test_a_pod_that_the_kubelet_turned_away_was_interrupted(reason: str) -> None:
     assert isinstance(of(job(the_pod=pod(phase="Failed", reason=reason))), Interrupted)

@@ -14,7 +14,7 @@ from bananas_core.model import PRESERVE_UNKNOWN, Model, cel
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 Key = Annotated[str, Field(min_length=1, max_length=316)]
 Value = Annotated[str, Field(max_length=4096)]
-Quantity = Annotated[int | str, Field(max_length=64)]
+Quantity = int | Annotated[str, Field(max_length=64)]
 Kubernetes = dict[str, Any]
 
 

@@ -1,0 +1,121 @@
+"""Objects of the API parsed into views."""
+
+from typing import Any
+
+import pytest
+
+from bananas_core import constants
+from bananas_core.api.trial import Origin
+from bananas_core.model import Model
+from bananas_operator.parse import first_problem, pod_view, search_view, trial_view
+from bananas_operator.views import ContainerEnded
+
+from .builders import ARCHITECTURES, at, search, spec, trial
+
+
+def trial_object(**changes: Any) -> dict[str, Any]:
+    found = trial(0)
+    assert found.spec is not None
+    return {
+        "metadata": {
+            "name": "s-0",
+            "uid": "u",
+            "resourceVersion": "7",
+            "labels": {constants.LABEL_ARCHITECTURE: found.hash},
+        },
+        "spec": {**found.spec.to_kubernetes(), **changes},
+    }
+
+
+def test_a_trial_that_fits_its_search_has_no_problem() -> None:
+    view = trial_view(trial_object(), search())
+    assert (view.problem, view.hash, view.status.phase) == (None, ARCHITECTURES[0].hash(), "Pending")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "says"),
+    [
+        ({"spec": {"search": "other"}}, constants.REASON_INVALID_TRIAL, "spec.search is other"),
+        ({"spec": {"index": 5}}, constants.REASON_INVALID_TRIAL, "s-5"),
+        ({"spec": {"architecture": {"space": "darts"}}}, constants.REASON_INVALID_TRIAL, "spec.architecture"),
+        ({"spec": {"table": {"secondsPerTrial": 9}}}, constants.REASON_RECIPE_MISMATCH, "spec.table"),
+        ({"spec": {"recipe": {}}}, constants.REASON_RECIPE_MISMATCH, "spec.table"),
+        ({"label": "0" * 32}, constants.REASON_INVALID_TRIAL, constants.LABEL_ARCHITECTURE),
+    ],
+)
+def test_a_trial_that_does_not_fit_has_a_problem_that_names_the_field(
+    change: dict[str, Any], reason: str, says: str
+) -> None:
+    item = trial_object(**change.get("spec", {}))
+    if "label" in change:
+        item["metadata"]["labels"][constants.LABEL_ARCHITECTURE] = change["label"]
+    view = trial_view(item, search())
+    assert view.problem is not None
+    assert view.problem.reason == reason
+    assert says in view.problem.message
+
+
+def test_a_trial_of_another_space_does_not_fit() -> None:
+    other = search(spec(space="nasbench101"))
+    view = trial_view(trial_object(), other)
+    assert view.problem is not None
+    assert view.problem.reason == constants.REASON_RECIPE_MISMATCH
+
+
+def test_a_spec_that_cannot_be_read_names_field_and_value() -> None:
+    metadata = {"namespace": "lab", "name": "s", "uid": "u", "resourceVersion": "1", "generation": 3}
+    item = {"metadata": metadata, "spec": {"space": "nasbench201", "evaluator": "table", "parallelism": -1}}
+    view = search_view(item)
+    assert view.spec is None
+    assert view.problem is not None
+    assert "spec.parallelism" in view.problem
+    assert "-1" in view.problem
+
+
+def test_a_pod_is_read_with_its_gpus_and_its_containers_end() -> None:
+    item = {
+        "metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"},
+        "spec": {
+            "nodeName": "n1",
+            "containers": [
+                {"name": "sidecar", "image": "s"},
+                {"name": "trainer", "image": "t", "resources": {"limits": {"nvidia.com/gpu": "2", "cpu": "500m"}}},
+            ],
+        },
+        "status": {
+            "phase": "Failed",
+            "reason": "Evicted",
+            "message": "low on memory",
+            "conditions": [{"type": "DisruptionTarget", "status": "True", "message": "evicted"}],
+            "containerStatuses": [
+                {"name": "sidecar", "state": {"running": {"startedAt": "2026-01-01T12:00:00Z"}}},
+                {
+                    "name": "trainer",
+                    "state": {
+                        "terminated": {
+                            "exitCode": 75,
+                            "reason": "Error",
+                            "startedAt": "2026-01-01T12:00:01Z",
+                            "finishedAt": "2026-01-01T12:00:09Z",
+                        }
+                    },
+                },
+            ],
+        },
+    }
+    view = pod_view(item, "trainer")
+    assert (view.gpus, view.node, view.image, view.disrupted) == (2, "n1", "t", "evicted")
+    assert view.state == ContainerEnded(75, "Error", "", at(1), at(9))
+
+
+def test_a_pod_without_any_status_is_pending() -> None:
+    item = {"metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"}}
+    view = pod_view(item, "trainer")
+    assert (view.phase, view.state, view.node, view.gpus) == ("Pending", None, None, 0)
+
+
+def test_the_first_problem_of_a_model_is_told_with_its_path() -> None:
+    assert issubclass(Origin, Model)
+    with pytest.raises(ValueError, match="method") as caught:
+        Origin.model_validate({"method": "guess"})
+    assert first_problem(caught.value, "spec.origin").startswith("spec.origin.method:")  # type: ignore[arg-type]
