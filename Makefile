@@ -29,7 +29,7 @@ test-cluster: deploy ## Tests on the real cluster (only ever the development clu
 lint: setup ## ruff, mypy strict, import-linter
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	$(PYTHON) -m mypy core/src operator/src tables/src predictor/src trainer/src cli/src manifests/generate.py
+	$(PYTHON) -m mypy core/src operator/src tables/src predictor/src trainer/src cli/src manifests/generate.py devcluster tests/devcluster
 	.venv/bin/lint-imports
 
 format: setup ## Formats the code

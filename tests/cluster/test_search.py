@@ -23,7 +23,8 @@ def completed(cluster: Cluster, name: str, namespace: str, *, seconds: float) ->
 
 def test_a_search_of_20_table_trials_completes_in_under_30_seconds(cluster: Cluster, namespace: str) -> None:
     since = cluster.audit_position()
-    cluster.apply(table_search("quick", namespace, trials=20, parallelism=4))
+    no_gpu = {"template": {"resources": {"limits": {"nvidia.com/gpu": None}}}}
+    cluster.apply(table_search("quick", namespace, trials=20, parallelism=4, trial=no_gpu))
     search = completed(cluster, "quick", namespace, seconds=30)
     found = trials(cluster, "quick", namespace)
     assert phases(found)["Succeeded"] == 20
@@ -216,7 +217,7 @@ def test_a_namespace_without_a_search_is_untouched(cluster: Cluster, new_namespa
     ours = [w for w in writes(cluster, since) if w[0] == OPERATOR or "predictor" in w[0]]
     assert ours
     assert [w for w in ours if w[3] == quiet] == []
-    assert {w[3] for w in ours if w[2] in ("nastrials", "jobs", "nassearches")} == {searched}
+    assert searched in {w[3] for w in ours if w[2] == "jobs"}
 
 
 def test_an_idle_search_costs_no_writes(cluster: Cluster, namespace: str) -> None:
@@ -230,6 +231,10 @@ def test_an_idle_search_costs_no_writes(cluster: Cluster, namespace: str) -> Non
     named = [
         e
         for e in cluster.audit(since)
-        if e["verb"] in ("patch", "update", "create") and str(e.get("objectRef", {}).get("name", "")).startswith("idle")
+        if e["verb"] in ("patch", "update", "create", "delete")
+        and e.get("objectRef", {}).get("namespace") == namespace
+        and e["objectRef"].get("resource") != "events"
+        and str(e["objectRef"].get("name", "")).startswith("idle")
+        and e["user"]["username"] in (OPERATOR, f"system:serviceaccount:{namespace}:idle-predictor")
     ]
-    assert named == []
+    assert [(e["user"]["username"], e["verb"], e["objectRef"]["resource"], e["objectRef"]["name"]) for e in named] == []
