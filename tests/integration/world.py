@@ -248,7 +248,7 @@ class World:
         if self.api.find("Deployment", deployment["metadata"]["name"]) is None:
             return
         self._status("Deployment", deployment, {"conditions": [{"type": "Available", "status": "True"}]})
-        for item in self.api.all("NASSearch"):
+        for item in self.api.all("NASSearch") if self.proposes else ():
             await self._propose(item)
 
     async def _propose(self, item: Object) -> None:
@@ -263,9 +263,10 @@ class World:
         trials = [t for t in self.api.all("NASTrial") if t["metadata"]["labels"][constants.LABEL_SEARCH_UID] == uid]
         phases = [t.get("status", {}).get("phase", "Pending") for t in trials]
         open_budget = sum(phase != "Cancelled" for phase in phases) < spec.budget.trials
-        if open_budget and phases.count("Pending") < spec.parallelism + 1 and len(trials) < len(self.architectures):
-            index = len(trials)
-            self.api.create("NASTrial", trial(found, index, self.architectures[index]))
+        if open_budget and phases.count("Pending") < spec.parallelism + 1:
+            index = max((t["spec"]["index"] for t in trials), default=-1) + 1
+            if index < len(self.architectures) and self.api.find("NASTrial", trial_name(name, index)) is None:
+                self.api.create("NASTrial", trial(found, index, self.architectures[index]))
 
 
 def conditions(item: Object) -> dict[str, Object]:

@@ -609,3 +609,15 @@ def test_progress_of_another_attempt_is_not_written() -> None:
         progress=(("trial-0", ProgressView(message, at(0))),),
     )
     assert writes(decide(seen))["s-0"].progress is None
+
+
+def test_an_admission_that_was_not_used_is_taken_back_when_parallelism_is_lowered() -> None:
+    seen = observed(
+        trial(0, "Running", attempts=1),
+        trial(1, "Queued"),
+        trial(2, "Queued"),
+        jobs=(job(0, 1, pod(running())),),
+    )
+    todo = decide(seen)
+    assert [(n, s.phase, s.admission_time) for n, s in writes(todo).items() if n != "s-0"] == [("s-2", "Pending", None)]
+    assert starts(todo) == [("s-1", 1)]

@@ -31,7 +31,7 @@ def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool) ->
     admitted = sum(is_admitted(status) for status in statuses.values())
     in_flight = survey.orphans() + sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
     for trial in trials:
-        if statuses[trial.uid].phase != "Pending" or not survey.works(trial):
+        if trial.status.phase != "Pending" or not survey.jobs(trial):
             continue  # first those whose Job is there already: they take their slot whatever the status says
         taken[trial.hash] = trial.name
         admitted, in_flight = admitted + 1, in_flight + 1
@@ -46,6 +46,22 @@ def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool) ->
             taken[trial.hash] = trial.name
             admitted, in_flight = admitted + 1, in_flight + 1
             yield _admission(trial, survey, statuses)
+
+
+def withdraw(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Iterator[WriteTrial]:
+    """Admissions taken back because parallelism was lowered before they were used; highest index first."""
+    spec = survey.spec
+    surplus = 0
+    if spec is not None:
+        in_flight = sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
+        surplus = in_flight - spec.parallelism
+    for trial in reversed(survey.observed.trials):
+        unused = trial.in_flight and trial.status.attempts == 0 and not survey.jobs(trial)
+        if surplus <= 0 or not unused or trial.deleting:
+            continue
+        surplus -= 1
+        statuses[trial.uid] = trial.status.model_copy(update={"phase": "Pending", "admission_time": None})
+        yield WriteTrial(trial, statuses[trial.uid], "admission withdrawn")
 
 
 def end(survey: Survey, statuses: dict[str, NASTrialStatus], verdict: Verdict) -> Iterator[WriteTrial]:

@@ -49,6 +49,7 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     outcome = verdict(seen, statuses)
     if outcome == "open":
         held = stall is not None and stall.holds_admission
+        actions += admission.withdraw(seen, statuses)
         actions += admission.admit(seen, statuses, held=held)
         actions += _start_jobs(seen, statuses, stall)
     else:
@@ -130,7 +131,8 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None) -> list[C
     for trial in seen.observed.trials:
         if at_work >= spec.parallelism:
             break
-        if not trial.in_flight or trial.deleting or trial.uid in seen.attempts or not _may_start(seen, trial, stall):
+        waits = trial.in_flight and not trial.deleting and trial.uid not in seen.attempts
+        if not waits or statuses[trial.uid].phase == "Pending" or not _may_start(seen, trial, stall):
             continue
         number = next_attempt_number(trial, seen.jobs(trial))
         starts.append(CreateJob(trial, number, build_job(seen.observed.search, spec, trial, number, seen.settings)))

@@ -1,0 +1,137 @@
+"""A fake cluster with the whole operator in it, kopf included, on a real socket."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bananas_operator.__main__ import run
+from bananas_operator.settings import Settings
+
+from .fake_api import FakeApi, Object
+from .world import World, conditions, kubeconfig
+
+FAST = {
+    "port": 0,
+    "resync_seconds": 300,
+    "error_backoff_seconds": 0.02,
+    "error_backoff_limit_seconds": 0.1,
+    "retry_backoff_seconds": 0.2,
+    "retry_backoff_limit_seconds": 0.4,
+    "recheck_seconds": 0.1,
+    "recheck_limit_seconds": 0.2,
+    "request_timeout_seconds": 5,
+}
+
+
+class OperatorThread:
+    """The operator in a loop of its own: kopf cancels whatever else runs in its loop when it ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            self.error = error
+
+    async def _main(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        await run(self._settings)
+
+    async def kill(self) -> None:
+        """Ends it, wherever it is."""
+        if self._loop is not None and self._task is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        await asyncio.to_thread(self._thread.join, 10)
+
+
+@dataclass
+class Lab:
+    """The cluster, and the operator's process in it."""
+
+    api: FakeApi
+    world: World
+    settings: dict[str, Any]
+    operator: OperatorThread | None = None
+
+    def start(self, **settings: Any) -> None:
+        """Starts an operator."""
+        self.settings.update(settings)
+        self.operator = OperatorThread(Settings(**self.settings))
+
+    async def kill(self) -> None:
+        """Ends it, wherever it is."""
+        if self.operator is not None:
+            await self.operator.kill()
+
+    async def until(self, what: str, condition: Callable[[], Any], seconds: float = 10) -> Any:
+        """The first true value of a condition."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not (value := condition()):
+            if self.operator is not None and self.operator.error is not None:
+                raise self.operator.error
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"not within {seconds} s: {what}; search: {self.api.all('NASSearch')}")
+            await asyncio.sleep(0.01)
+        return value
+
+    def create(self, search: Object) -> Object:
+        return self.api.create("NASSearch", search)
+
+    def status(self, name: str = "s") -> Object:
+        found: Object = self.api.get("NASSearch", name).get("status", {})
+        return found
+
+    async def phase(self, want: str, name: str = "s", seconds: float = 10) -> Object:
+        """The status once the search is in this phase."""
+        await self.until(f"{name} is {want}", lambda: self.status(name).get("phase") == want, seconds)
+        return self.status(name)
+
+    async def stalled(self, reason: str, name: str = "s") -> str:
+        """The message of the Stalled condition, once it has this reason."""
+
+        def message() -> str | None:
+            found = conditions(self.api.get("NASSearch", name)).get("Stalled", {})
+            return f"{found['message']} " if (found.get("status"), found.get("reason")) == ("True", reason) else None
+
+        return str(await self.until(f"{name} is stalled: {reason}", message))
+
+    def trials(self, phase: str | None = None) -> list[Object]:
+        found = self.api.all("NASTrial")
+        return [t for t in found if phase is None or t.get("status", {}).get("phase", "Pending") == phase]
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Opens a lab: `async with lab() as it`."""
+
+    @asynccontextmanager
+    async def opened(*, start: bool = True, **settings: Any) -> AsyncIterator[Lab]:
+        async with FakeApi().serve() as api:
+            file = tmp_path / "kubeconfig"
+            file.write_text(kubeconfig(api.address))
+            monkeypatch.setenv("KUBECONFIG", str(file))
+            it = Lab(api, World(api), {**FAST, **settings})
+            if start:
+                it.start()
+            try:
+                yield it
+            finally:
+                await it.kill()
+                await it.world.stop()
+
+    return opened
