@@ -84,7 +84,7 @@ def test_a_corrupt_data_file_is_named_and_a_sound_one_mends_it(
             namespace,
             trials=2,
             data={"claim": "data"},
-            trial={"recipe": {"dataset": "npz", "file": "images.npz", "layers": 3, "epochs": 1}},
+            trial={"recipe": {"dataset": "npz", "file": "images.npz", "batchSize": 16, "epochs": 1, "scoreEpochs": 1}},
         )
     )
     assert "images.npz" in stalled(cluster, "corrupt", namespace, "DataInvalid")
