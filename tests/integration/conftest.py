@@ -35,7 +35,6 @@ class OperatorThread:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -49,14 +48,19 @@ class OperatorThread:
             self.error = error
 
     async def _main(self) -> None:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
         await run(self._settings)
 
     async def kill(self) -> None:
         """Ends it, wherever it is."""
-        if self._loop is not None and self._task is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._task.cancel)
-        await asyncio.to_thread(self._thread.join, 10)
+        while self._thread.is_alive():  # kopf sometimes misses that it is cancelled
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._cancel_everything)
+            await asyncio.to_thread(self._thread.join, 0.2)
+
+    def _cancel_everything(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
 
 
 @dataclass

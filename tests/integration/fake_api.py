@@ -231,20 +231,16 @@ class FakeApi:
             raise StatusError(404, "NotFound", f"no path {request.path}")
         kind = RESOURCES[match["group"] or "", match["version"], match["plural"]]
         namespace, name, sub = match["namespace"], match["name"], match["sub"]
-        match request.method:
-            case "GET" if name is None:
-                return self._list(kind, namespace, request)
-            case "GET":
-                return deepcopy(self._existing(kind, namespace, name))
-            case "POST":
-                return self._post(kind, namespace, body, request)
-            case "PATCH":
-                return self._patch(kind, namespace, name, sub, body)
-            case "PUT":
-                return self._put(kind, namespace, name, body)
-            case "DELETE":
-                return self._delete(kind, namespace, name, body or {})
-        raise StatusError(405, "MethodNotAllowed")
+        if request.method == "GET":
+            return deepcopy(self._existing(kind, namespace, name)) if name else self._list(kind, namespace, request)
+        if request.method == "POST":
+            return self._post(kind, namespace, body, request)
+        change = {
+            "PATCH": lambda: self._patch(kind, namespace, name, sub, body),
+            "PUT": lambda: self._put(kind, namespace, name, body),
+            "DELETE": lambda: self._delete(kind, namespace, name, body or {}),
+        }
+        return change[request.method]()
 
     def _existing(self, kind: str, namespace: str, name: str) -> Object:
         try:
@@ -338,8 +334,8 @@ class FakeApi:
         watcher = (kind, match["namespace"], selector, queue)
         self._watchers.append(watcher)
         try:
-            while (event := await queue.get()) is not None:
-                await response.write(json.dumps(event).encode() + b"\n")
+            while (told := await queue.get()) is not None:
+                await response.write(json.dumps(told).encode() + b"\n")
         except ConnectionError:
             pass
         finally:

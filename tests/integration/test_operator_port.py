@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+
 from bananas_core import constants
 from bananas_core.contract import ProgressMessage, TrialFile
 

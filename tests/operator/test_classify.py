@@ -84,9 +84,9 @@ def test_a_job_that_is_not_there_was_interrupted() -> None:
     assert isinstance(of(None), Interrupted)
 
 
-@pytest.mark.parametrize("done", [{"failed": True}, {"complete": True}])
-def test_an_ended_job_without_a_pod_was_interrupted(done: dict[str, bool]) -> None:
-    assert isinstance(of(replace(job(), **done)), Interrupted)
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_ended_job_without_a_pod_was_interrupted(complete: bool) -> None:
+    assert isinstance(of(replace(job(), complete=complete, failed=not complete)), Interrupted)
 
 
 def test_a_killed_container_that_was_out_of_memory_is_fatal_for_the_trial() -> None:

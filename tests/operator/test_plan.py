@@ -306,8 +306,8 @@ def test_an_error_that_every_trial_would_meet_stalls_the_search_and_fails_nobody
 
 
 def stalled(generation: int = 1) -> Observed:
-    waiting = {"attempts": 1, "settled_attempt": 1, "next_attempt_time": "2026-01-01T13:00:00Z"}
-    cause = {"failure": {"reason": constants.REASON_DATA_MISSING, "message": "no file"}}
+    waiting: dict[str, Any] = {"attempts": 1, "settled_attempt": 1, "next_attempt_time": "2026-01-01T13:00:00Z"}
+    cause: dict[str, Any] = {"failure": {"reason": constants.REASON_DATA_MISSING, "message": "no file"}}
     seen = settled(observed(trial(0, "Queued", **waiting, **cause), trial(1, "Queued", **waiting, **cause), trial(2)))
     return replace(seen, search=replace(seen.search, generation=generation))
 

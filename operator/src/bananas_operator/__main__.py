@@ -34,6 +34,9 @@ from bananas_operator.settings import Settings
 
 log = structlog.get_logger()
 
+STOP_SECONDS = 5
+"""kopf sometimes misses that it is cancelled; nothing is lost when it is cut off, and the pod has 10 s."""
+
 
 async def run(settings: Settings) -> None:
     """Runs the operator until it is stopped by a signal, or a part of it dies."""
@@ -97,7 +100,7 @@ async def _run_all(*parts: Coroutine[Any, Any, None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(tasks, timeout=STOP_SECONDS)
     for task in done:
         task.result()
 

@@ -29,6 +29,7 @@ def make_registry(cache: Cache, ring: Callable[[SearchKey], None]) -> kopf.Opera
 def make_settings(settings: Settings) -> kopf.OperatorSettings:
     """kopf with everything off that writes, or that lists what is not ours."""
     made = kopf.OperatorSettings()
+    made.process.ultimate_exiting_timeout = None  # the kubelet sees to that
     made.posting.enabled = False
     made.peering.standalone = True
     made.scanning.disabled = True
