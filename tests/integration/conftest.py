@@ -9,12 +9,45 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bananas_operator.__main__ import run
 from bananas_operator.settings import Settings
 
-from .fake_api import FakeApi, Object
+from .fake_api import PATH, RESOURCES, Call, FakeApi, Object
 from .world import World, conditions, kubeconfig
+
+ROLE = Path(__file__).parents[2] / "manifests" / "base" / "operator-rbac.yaml"
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def granted() -> set[tuple[str, str, str]]:
+    """(group, resource, verb) that the shipped role of the operator grants."""
+    role = next(
+        item
+        for item in yaml.safe_load_all(ROLE.read_text())
+        if item["kind"] == "ClusterRole" and item["metadata"]["name"] == "bananas-operator"
+    )
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def asked(calls: list[Call]) -> set[tuple[str, str, str]]:
+    """(group, resource, verb) of requests; discovery, which everybody may do, left out."""
+    found = set()
+    for call in calls:
+        match = PATH.match(call.path)
+        if match is not None and (match["namespace"] or match["plural"] in {p for _, _, p in RESOURCES}):
+            verb = VERBS.get(call.method) or ("get" if match["name"] else "list")
+            resource = match["plural"] + (f"/{match['sub']}" if match["sub"] else "")
+            found.add((match["group"] or "", resource, verb))
+    return found
+
 
 FAST = {
     "port": 0,
@@ -137,5 +170,6 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
             finally:
                 await it.kill()
                 await it.world.stop()
+            assert asked(api.calls) <= granted(), "the operator asked for what its role does not grant"
 
     return opened

@@ -411,3 +411,14 @@ async def test_more_objects_than_a_page_holds_are_all_seen(lab: Callable[..., An
         it.start()
         await it.phase("Complete")
         assert len(it.trials("Succeeded")) == 10
+
+
+async def test_a_namespace_that_is_going_is_no_stall(lab: Callable[..., Any]) -> None:
+    async with lab() as it:
+        text = "unable to create new content in namespace lab because it is being terminated"
+        for kind in ("Job", "Deployment", "ServiceAccount", "RoleBinding"):
+            it.api.refuse_create[kind] = (403, f'x "y" is forbidden: {text}')
+        it.create(search())
+        await it.until("it was tried", lambda: [c for c in it.api.calls if c.status == 403])
+        await asyncio.sleep(0.1)
+        assert conditions(it.api.get("NASSearch", "s")).get("Stalled", {}).get("status") != "True"

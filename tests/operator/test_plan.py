@@ -1,5 +1,6 @@
 """Decisions of single passes."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -621,3 +622,19 @@ def test_an_admission_that_was_not_used_is_taken_back_when_parallelism_is_lowere
     todo = decide(seen)
     assert [(n, s.phase, s.admission_time) for n, s in writes(todo).items() if n != "s-0"] == [("s-2", "Pending", None)]
     assert starts(todo) == [("s-1", 1)]
+
+
+def test_the_status_stays_small_at_ten_thousand_trials() -> None:
+    one = trial(0, "Failed", failure={"reason": "Diverged", "message": "x" * 2000}, message="x" * 2000)
+    many = tuple(replace(one, name=f"s-{i}", uid=f"trial-{i}", index=i, hash=str(i)) for i in range(10_000))
+    ended_search = search(spec(budget={"trials": 20_000}))
+    assert len(json.dumps(status(decide(observed(*many, search=ended_search))).to_kubernetes())) < 16 * 1024
+
+
+def test_a_result_shows_its_last_epoch_even_if_progress_was_lost_on_the_way() -> None:
+    seen = observed(
+        trial(0, "Running", attempts=1, progress={"epoch": 2, "epochs": 9}), jobs=(job(0, 1, pod(ended(0, report()))),)
+    )
+    found = writes(decide(seen))["s-0"].progress
+    assert found is not None
+    assert (found.epoch, found.epochs) == (9, 9)

@@ -185,8 +185,9 @@ def _settled(trial: TrialView, attempt: Attempt, rules: Rules, *, wasted: bool, 
 
 def _succeeded(trial: TrialView, attempt: Attempt, report: Report, rules: Rules) -> NASTrialStatus:
     done = trial.status.progress
-    if report.epochs:
-        done = Progress(epoch=report.epochs, epochs=report.epochs, validation_accuracy=report.validation_accuracy)
+    epochs = report.epochs or (done.epochs if done is not None else 0)
+    if epochs:
+        done = Progress(epoch=epochs, epochs=epochs, validation_accuracy=report.validation_accuracy)
     return _settled(
         trial,
         attempt,

@@ -108,5 +108,7 @@ def _error(status: int, reason: str, request: str, message: str) -> ApiError:
         return (AlreadyExistsError if reason == "AlreadyExists" else StaleError)(text, status=status)
     if status in (401, 408) or status >= 500:
         return ServerError(f"{request}: {text}", status=status)
+    if status == 403 and "it is being terminated" in text:
+        return NotFoundError(text, status=status)  # the namespace, and with it soon the search, is going
     known: dict[int, type[ApiError]] = {404: NotFoundError, 410: ExpiredError, 429: ThrottledError}
     return known.get(status, RefusedError)(text, status=status)

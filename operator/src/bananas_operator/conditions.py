@@ -168,7 +168,7 @@ def _progressing(survey: Survey, statuses: Statuses, stall: Stall | None, verdic
     parts = [_done(survey, statuses)]
     waits = [m for t in survey.observed.trials if (m := _waits_for_node(survey, t)) is not None]
     if waits:
-        parts.append(f"{len(waits)} in flight {waits[0]}")
+        parts.append(f"{len(waits)} in flight without a pod that runs: {waits[0]}")
     predictor = survey.observed.search.status.predictor
     if predictor is not None and predictor.message:
         parts.append(f"predictor: {predictor.message}")

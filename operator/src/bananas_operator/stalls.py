@@ -21,7 +21,6 @@ _TO_DO = {
     constants.REASON_RECIPE_INVALID: "The recipe cannot change: mend the data, or make a new NASSearch",
     constants.REASON_CHECKPOINT_UNUSABLE: "Make the claim of spec.checkpoints writable for user 65532",
     constants.REASON_CONTRACT_BROKEN: "Use an image that follows version 1 of the contract: spec.trial.template.image",
-    constants.REASON_CONTAINER_CONFIG: "Mend spec.trial.template",
 }
 """What a person does about an error that a trainer has told."""
 
