@@ -239,18 +239,36 @@ def test_a_trial_file_that_cannot_be_read_is_refused(
     assert want in running.log.read_text()
 
 
-@pytest.mark.parametrize(
-    ("changes", "want"),
-    [
-        ({"recipe": None}, "recipe: not set"),
-        ({"architecture": parse_architecture("nasbench101", "1:")}, "architecture.space: nasbench101"),
-    ],
-)
-def test_a_trial_of_another_kind_is_refused(
-    processes: Processes, trial: Trial, message: Message, changes: dict[str, Any], want: str
+def test_a_trial_of_another_kind_is_refused(processes: Processes, trial: Trial, message: Message) -> None:
+    changed = trial().model_copy(update={"recipe": None})
+    expect_failure(processes.run(changed), message, ExitCode.CONTRACT_BROKEN, "recipe: not set")
+
+
+NASBENCH = {
+    "nasbench101": parse_architecture("nasbench101", "110011:01"),
+    "nasbench201": parse_architecture(
+        "nasbench201", "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|"
+    ),
+}
+
+
+@pytest.mark.parametrize("space", NASBENCH)
+def test_a_cell_of_a_nasbench_space_is_trained(
+    processes: Processes, trial: Trial, message: Message, space: str
 ) -> None:
-    changed = trial().model_copy(update=changes)
-    expect_failure(processes.run(changed), message, ExitCode.CONTRACT_BROKEN, want)
+    recipe = {"layers": 3, "drop_path": 0, "channels": 2, "epochs": 2}
+    assert processes.run(trial(architecture=NASBENCH[space], recipe=recipe)) == ExitCode.OK
+    assert message()["epochs"] == 2
+    assert message()["parameters"] > 0
+
+
+@pytest.mark.parametrize("space", NASBENCH)
+def test_a_recipe_of_darts_is_refused_for_a_nasbench_space(
+    processes: Processes, trial: Trial, message: Message, space: str
+) -> None:
+    code = processes.run(trial(architecture=NASBENCH[space], recipe={"auxiliary": True, "layers": 20}))
+    want = ["recipe.layers: 20", "multiple of 3", "recipe.auxiliary: true", "recipe.dropPath: 0.2", space]
+    expect_failure(code, message, ExitCode.RECIPE_INVALID, *want)
 
 
 # --- progress ---

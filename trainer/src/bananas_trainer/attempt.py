@@ -19,9 +19,7 @@ def train_attempt(attempt: Attempt, listeners: Sequence[Tell], before_result: Ca
         AttemptError: whatever ends the attempt.
     """
     trial = attempt.trial
-    architecture, recipe = trial.architecture.darts, trial.recipe
-    if architecture is None:
-        raise ContractBroken(f"trial file: architecture.space: {trial.architecture.space}; this trainer trains darts")
+    architecture, recipe = trial.architecture.cell, trial.recipe
     if recipe is None:
         raise ContractBroken("trial file: recipe: not set; this trainer trains by a recipe, not from a table")
 

@@ -29,7 +29,7 @@ from bananas_core.model import Model
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.errors import CheckpointUnusable
 from bananas_trainer.log import log, warn
-from bananas_trainer.networks.darts import DartsNetwork
+from bananas_trainer.networks.building import Network
 from bananas_trainer.training import State
 
 EPOCH_LOG: Final = "epochs.jsonl"
@@ -91,7 +91,7 @@ class Checkpoints:
                 log("resumed", epoch=state.epoch, checkpoint=path.name)
                 return
 
-    def write_weights(self, network: DartsNetwork, metadata: dict[str, str]) -> None:
+    def write_weights(self, network: Network, metadata: dict[str, str]) -> None:
         """Writes the trained network."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
         with self._writing():

@@ -3,18 +3,26 @@
 from collections.abc import Iterator
 
 from bananas_core.api.recipe import Recipe
+from bananas_core.spaces.darts import DartsArchitecture
+from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_trainer.data import Dataset, Split
 from bananas_trainer.errors import RecipeInvalid
-from bananas_trainer.networks.darts import AUXILIARY_SIDES, reductions
+from bananas_trainer.networks.building import PUBLISHED_SHAPES, STACKS, Cell, halvings
+from bananas_trainer.networks.darts import AUXILIARY_SIDES
 
 
-def check_recipe(recipe: Recipe, data: Dataset, parts: Split) -> None:
+def check_recipe(recipe: Recipe, cell: Cell, data: Dataset, parts: Split) -> None:
     """Refuses a recipe that cannot be trained on the data.
 
     Raises:
         RecipeInvalid: naming every field that does not fit, its value and what would fit.
     """
-    problems = [*_of_numbers(recipe, data), *_of_images(recipe, data), *_of_parts(recipe, parts)]
+    problems = [
+        *_of_numbers(recipe, data),
+        *_of_space(recipe, cell),
+        *_of_images(recipe, cell, data),
+        *_of_parts(recipe, parts),
+    ]
     if problems:
         raise RecipeInvalid("; ".join(problems))
 
@@ -29,17 +37,36 @@ def _of_numbers(recipe: Recipe, data: Dataset) -> Iterator[str]:
         yield f"recipe.scoreEpochs: {recipe.score_epochs}; want at most epochs, {recipe.epochs}"
 
 
-def _of_images(recipe: Recipe, data: Dataset) -> Iterator[str]:
+def _of_space(recipe: Recipe, cell: Cell) -> Iterator[str]:
+    if isinstance(cell, DartsArchitecture):
+        return
+    space = "nasbench101" if isinstance(cell, Nasbench101Architecture) else "nasbench201"
+    if recipe.layers % STACKS:
+        yield (
+            f"recipe.layers: {recipe.layers}, but a network of space {space} has {STACKS} stacks of as many cells each; "
+            f"want a multiple of {STACKS} (published: {PUBLISHED_SHAPES[type(cell)][1]})"
+        )
+    if recipe.auxiliary:
+        yield f"recipe.auxiliary: true, but a network of space {space} has no auxiliary classifier; set auxiliary: false"
+    if recipe.drop_path:
+        yield f"recipe.dropPath: {recipe.drop_path}, but a network of space {space} has no drop path; set dropPath: 0"
+
+
+def _of_images(recipe: Recipe, cell: Cell, data: Dataset) -> Iterator[str]:
     _, h, w = data.image_shape
     images = f"the images of {data.name} are {w} x {h} pixels"
-    halvings = len(reductions(recipe.layers))
-    factor = 2**halvings
+    times = halvings(cell, recipe.layers)
+    factor = 2**times
     if h % factor or w % factor:
         yield (
-            f"recipe.layers: {recipe.layers} layers halve an image {halvings} times, and {images}; "
+            f"recipe.layers: {recipe.layers} layers halve an image {times} times, and {images}; "
             f"want images whose sides are multiples of {factor}"
         )
-    if recipe.auxiliary and not {h // factor, w // factor} <= set(AUXILIARY_SIDES):
+    if (
+        recipe.auxiliary
+        and isinstance(cell, DartsArchitecture)
+        and not {h // factor, w // factor} <= set(AUXILIARY_SIDES)
+    ):
         smallest, largest = AUXILIARY_SIDES[0] * factor, AUXILIARY_SIDES[-1] * factor
         yield (
             f"recipe.auxiliary: true, but the auxiliary classifier takes images of {smallest} to {largest} pixels, "

@@ -32,7 +32,7 @@ def train(task: Task, checkpoints: Checkpoints | None, tell: Tell) -> Result:
     """
     recipe = task.recipe
     parts = split(task.data.y_train, recipe.validation_fraction)
-    check_recipe(recipe, task.data, parts)
+    check_recipe(recipe, task.architecture, task.data, parts)
     with _memory_errors_translated(task):
         batches = Batches(task, parts)
         state = start(task)

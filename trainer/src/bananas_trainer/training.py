@@ -9,10 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from bananas_core.api.recipe import Recipe
-from bananas_core.spaces.darts import DartsArchitecture
 from bananas_trainer.data import Dataset
 from bananas_trainer.epoch import EpochRecord
-from bananas_trainer.networks.darts import DartsNetwork
+from bananas_trainer.networks.building import Cell, Network, Shape, build
 from bananas_trainer.optimiser import Sgd
 
 
@@ -20,7 +19,7 @@ from bananas_trainer.optimiser import Sgd
 class Task:
     """What to train, on what, where."""
 
-    architecture: DartsArchitecture
+    architecture: Cell
     recipe: Recipe
     data: Dataset
     seed: int
@@ -32,7 +31,7 @@ class Task:
 class State:
     """All that changes during a training. Random numbers are not in it: they follow from the seed and the epoch."""
 
-    network: DartsNetwork
+    network: Network
     optimiser: Sgd
     history: list[EpochRecord] = field(default_factory=list)
 
@@ -49,20 +48,20 @@ class Result:
     validation_accuracy: float
     epochs: int
     seconds: float
-    network: DartsNetwork
+    network: Network
 
 
 def start(task: Task) -> State:
     """The state before the first epoch."""
     recipe = task.recipe
-    network = DartsNetwork(
-        task.architecture,
+    shape = Shape(
         channels=recipe.channels,
         layers=recipe.layers,
         classes=task.data.classes,
         image_channels=task.data.image_shape[0],
         auxiliary=recipe.auxiliary,
     )
+    network = build(task.architecture, shape)
     initialise(network, generator_of(task.seed, 0, "weights", torch.device("cpu")))
     # Channels last: convolutions on the CPU take two thirds of the time, and tensor cores want it.
     network.to(task.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

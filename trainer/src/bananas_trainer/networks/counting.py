@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bananas_trainer.networks.darts import DartsNetwork
+from bananas_trainer.networks.building import Network
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Size:
     multiply_adds: int
 
 
-def measure(network: DartsNetwork, image_shape: tuple[int, int, int]) -> Size:
+def measure(network: Network, image_shape: tuple[int, int, int]) -> Size:
     """Counts a network; image_shape is (channels, H, W). Multiply-adds are those of convolutions and linear layers.
 
     It runs the network on one image: torch's `meta` device would need none, but takes 4 s to import.
@@ -28,7 +28,7 @@ def measure(network: DartsNetwork, image_shape: tuple[int, int, int]) -> Size:
     return Size(everything - auxiliary, auxiliary, _multiply_adds(network, image_shape))
 
 
-def _multiply_adds(network: DartsNetwork, image_shape: tuple[int, int, int]) -> int:
+def _multiply_adds(network: Network, image_shape: tuple[int, int, int]) -> int:
     total = 0
 
     def count(module: nn.Module, _inputs: Any, output: Tensor) -> None:
