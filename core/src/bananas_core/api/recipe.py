@@ -6,7 +6,7 @@ from pydantic import Field
 
 from bananas_core.model import Model
 
-Dataset = Literal["digits", "npz"]
+Dataset = Literal["digits", "npz", "cifar10", "cifar100", "folder"]
 
 
 class Recipe(Model):
@@ -14,22 +14,29 @@ class Recipe(Model):
 
     kubernetes_validations: ClassVar[tuple[tuple[str, str], ...]] = (
         (
-            "(self.dataset == 'npz') == has(self.file)",
-            "file must be set where dataset is npz (the file's name on the data volume), and only there",
+            "(self.dataset == 'digits') != has(self.file)",
+            "file must be set where dataset is npz, cifar10, cifar100 or folder (its name on the data volume), and only there",
+        ),
+        (
+            "self.validationFraction > 0.0",
+            "validationFraction must be greater than 0 in a search: architectures are chosen by validation images, never by "
+            "test images",
         ),
         ("self.scoreEpochs <= self.epochs", "scoreEpochs must not exceed epochs"),
     )
 
     dataset: Dataset = Field(
         "digits",
-        description="Images to train on: digits (8x8 handwritten digits that come with scikit-learn, no volume needed) "
-        "or npz (arrays x_train, y_train, x_test, y_test in a file on the data volume).",
+        description="Images to train on: digits (8x8 handwritten digits that come with scikit-learn, no volume needed), "
+        "npz (arrays x_train, y_train, x_test, y_test in a file on the data volume, or the same with images as JPEG), "
+        "cifar10 or cifar100 (the folder cifar-10-batches-py or cifar-100-python there), or folder (images as "
+        "train/CLASS/NAME.png and test/CLASS/NAME.png there).",
     )
     file: str | None = Field(
         None,
         max_length=253,
         pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$",
-        description="File of the data set, relative to the data volume; for dataset npz.",
+        description="File or folder of the data set, relative to the data volume; for every dataset but digits.",
     )
     classes: int | None = Field(
         None,
@@ -38,7 +45,14 @@ class Recipe(Model):
         description="Number of classes; the data must have exactly these labels. Unset: as the data.",
     )
     validation_fraction: float = Field(
-        0.3, gt=0, lt=1, description="Part of the training images kept for validation, between 0 and 1."
+        0.3,
+        ge=0,
+        lt=1,
+        description="Part of the training images kept for validation, between 0 and 1. Outside of searches it may be 0, "
+        "with testAtEnd.",
+    )
+    test_at_end: bool = Field(
+        False, description="Whether the test images are opened, once, after the last epoch. Not for a search."
     )
     epochs: int = Field(50, ge=1, le=10_000, description="Passes over the training images.")
     batch_size: int = Field(96, ge=1, le=65_536, description="Images in a step.")
@@ -62,5 +76,10 @@ class Recipe(Model):
     gradient_clip: float = Field(5.0, gt=0, le=1e6, description="Largest norm of the gradient.")
     score_epochs: int = Field(
         5, ge=1, le=1000, description="Last epochs whose mean validation accuracy is the trial's accuracy."
+    )
+    halve_batch: bool = Field(
+        True,
+        description="Whether a batch that exceeds the device's memory is tried once more in two halves whose gradients are "
+        "added up.",
     )
     precision: Literal["float32", "bfloat16"] = Field("float32", description="Type of the activations.")
