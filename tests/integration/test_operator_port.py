@@ -33,6 +33,17 @@ async def eventually(port: int, path: str, want: int) -> str:
     raise AssertionError(f"{path} does not answer {want}; last: {status} {text}")
 
 
+async def shown(port: int, want: str, *, there: bool = True) -> None:
+    """Waits until /metrics holds a text, or no longer does."""
+    text = ""
+    for _ in range(500):
+        _, text = await ask(port, "/metrics")
+        if (want in text) == there:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{want} is {'not ' if there else ''}in\n{text}")
+
+
 async def test_healthz_fails_when_a_watch_tells_nothing_any_more_while_lists_do(
     lab: Callable[..., Any], unused_tcp_port: int
 ) -> None:
@@ -60,10 +71,9 @@ async def test_metrics_tell_of_searches_and_forget_those_that_are_deleted(
         it.create(search(trials=3))
         await it.phase("Complete")
         await it.until("no Jobs", lambda: not it.api.all("Job"))
-        _, text = await ask(unused_tcp_port, "/metrics")
         label = 'namespace="lab",search="s"'
-        for want in (
-            f'{constants.METRIC_TRIALS}{{namespace="lab",phase="succeeded",search="s"}} 3.0',
+        wanted = (
+            f'{constants.METRIC_TRIALS}{{namespace="lab",phase="Succeeded",search="s"}} 3.0',
             f"{constants.METRIC_BUDGET_TRIALS}{{{label}}} 3.0",
             f"{constants.METRIC_PARALLELISM}{{{label}}} 2.0",
             f"{constants.METRIC_FREE_SLOTS}{{{label}}} 0.0",
@@ -72,15 +82,11 @@ async def test_metrics_tell_of_searches_and_forget_those_that_are_deleted(
             f"{constants.METRIC_GPU_SECONDS_WASTED}{{{label}}} 0.0",
             f'{constants.METRIC_CONDITION}{{condition="Complete",namespace="lab",reason="BudgetUsed",search="s"}} 1.0',
             f"{constants.METRIC_RECONCILE_SECONDS}_count",
-        ):
-            assert want in text, f"{want} is not in\n{text}"
+        )
+        for want in wanted:
+            await shown(unused_tcp_port, want)
         it.api.delete("NASSearch", "s")
-        for _ in range(200):
-            _, text = await ask(unused_tcp_port, "/metrics")
-            if 'search="s"' not in text:
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError("the deleted search is still told of")
+        await shown(unused_tcp_port, 'search="s"', there=False)
 
 
 async def test_progress_of_the_current_attempt_reaches_the_trial_and_other_messages_are_refused(

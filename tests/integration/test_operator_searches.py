@@ -185,7 +185,8 @@ async def test_a_trial_that_fails_for_good_keeps_its_reason_and_the_search_goes_
             "reason": constants.REASON_DIVERGED,
             "message": "loss is NaN",
         }
-        assert [j["metadata"]["name"] for j in it.api.all("Job")] == ["s-1-1"], "kept for its log"
+        want = ["s-1-1"]  # kept for its log
+        await it.until("other Jobs are gone", lambda: [j["metadata"]["name"] for j in it.api.all("Job")] == want)
 
 
 async def test_more_failures_than_the_search_bears_end_it(lab: Callable[..., Any]) -> None:

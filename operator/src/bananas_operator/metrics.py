@@ -89,7 +89,7 @@ def _trials(searches: list[SearchView]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(constants.METRIC_TRIALS, "Trials by phase.", labels=(*LABELS, "phase"))
     for search in searches:
         for phase, number in search.status.trials.model_dump().items():
-            family.add_metric((search.namespace, search.name, phase), number)
+            family.add_metric((search.namespace, search.name, phase.capitalize()), number)
     return family
 
 
