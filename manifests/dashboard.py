@@ -30,7 +30,7 @@ def dashboard() -> dict[str, Any]:
         ),
         _stat("Rank correlation of forecasts", f"max({c.METRIC_RANK_CORRELATION}{OF_SEARCH})", 12, 0, decimals=2),
         _stat("GPU hours", f"sum({c.METRIC_GPU_SECONDS}{OF_SEARCH}) / 3600", 16, 0, decimals=2),
-        _stat("Stalled searches", f"sum({c.METRIC_CONDITION}{_of(type='Stalled')})", 20, 0, red_above=0.5),
+        _stat("Stalled searches", f"sum({c.METRIC_CONDITION}{_of(condition='Stalled')})", 20, 0, red_above=0.5),
         _graph(
             "Trials by phase",
             [(f"sum by (phase) ({c.METRIC_TRIALS}{OF_SEARCH})", "{{phase}}")],

@@ -23,7 +23,7 @@ def queries() -> list[tuple[str, str]]:
 def test_every_query_of_the_dashboard_answers_from_a_search_that_runs(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
-    with prometheus.running(tmp_path, cluster.kubeconfig) as server:
+    with prometheus.running(tmp_path, cluster) as server:
         strategy = {"name": "bananas", "initialTrials": 5}
         cluster.apply(table_search("watched", namespace, trials=40, parallelism=2, seconds=1, strategy=strategy))
         for panel, query in queries():
@@ -59,12 +59,12 @@ def test_every_query_of_the_dashboard_answers_from_a_search_that_runs(
 
 
 def test_a_stalled_search_is_seen_by_its_condition(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
-    with prometheus.running(tmp_path, cluster.kubeconfig) as server:
+    with prometheus.running(tmp_path, cluster) as server:
         cluster.apply(table_search("stuck", namespace, data={"claim": "absent"}, table={"file": "t.csv"}))
         wait_for(
             "Stalled",
             lambda: condition(cluster.get("nassearch", "stuck", namespace), "Stalled")["status"] == "True",
             seconds=30,
         )
-        query = f'bananas_search_condition{{namespace="{namespace}",search="stuck",type="Stalled"}} == 1'
+        query = f'bananas_search_condition{{namespace="{namespace}",search="stuck",condition="Stalled"}} == 1'
         wait_for("the metric says so", lambda: server.query(query), seconds=30)

@@ -1,4 +1,7 @@
-"""A real Prometheus (Debian's package) as a process of the test, which finds pods by their scrape annotations."""
+"""A real Prometheus (Debian's package) as a process of the test, which scrapes the pods that ask for it by annotation.
+
+Debian builds it without the discovery of Kubernetes pods, so a thread of ours writes the same list into a file.
+"""
 
 import json
 import os
@@ -11,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
-from tests.support.cluster import wait_for
+from tests.support.cluster import Cluster, wait_for
 
 PORT = 19090
 CONFIG = """
@@ -21,15 +25,7 @@ global: {{scrape_interval: 1s}}
 scrape_configs:
 - job_name: pods
   honor_labels: true
-  kubernetes_sd_configs: [{{role: pod, kubeconfig_file: {kubeconfig}}}]
-  relabel_configs:
-  - {{source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scrape], action: keep, regex: "true"}}
-  - {{source_labels: [__meta_kubernetes_pod_phase], action: keep, regex: Running}}
-  - source_labels: [__address__, __meta_kubernetes_pod_annotation_prometheus_io_port]
-    action: replace
-    regex: ([^:]+)(?::\\d+)?;(\\d+)
-    replacement: $1:$2
-    target_label: __address__
+  file_sd_configs: [{{files: [{targets}], refresh_interval: 1s}}]
 """
 
 
@@ -71,11 +67,31 @@ def binary(name: str) -> str:
     return found
 
 
+def annotated_pods(cluster: Cluster) -> list[str]:
+    """Address and port of each running pod with prometheus.io/scrape."""
+    asks = [
+        p for p in cluster.list("pods") if p["metadata"].get("annotations", {}).get("prometheus.io/scrape") == "true"
+    ]
+    return [
+        f"{pod['status']['podIP']}:{pod['metadata']['annotations']['prometheus.io/port']}"
+        for pod in asks
+        if pod["status"].get("phase") == "Running" and pod["status"].get("podIP")
+    ]
+
+
+def _follow(cluster: Cluster, targets: Path, stop: Event) -> None:
+    while not stop.wait(timeout=1):
+        unfinished = targets.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps([{"targets": annotated_pods(cluster)}]))
+        unfinished.rename(targets)
+
+
 @contextmanager
-def running(folder: Path, kubeconfig: str) -> Iterator[Prometheus]:
+def running(folder: Path, cluster: Cluster) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the cluster's annotated pods every second."""
-    config = folder / "prometheus.yml"
-    config.write_text(CONFIG.format(kubeconfig=kubeconfig))
+    config, targets = folder / "prometheus.yml", folder / "targets.json"
+    config.write_text(CONFIG.format(targets=targets))
+    targets.write_text("[]")
     checked = subprocess.run(
         [binary("promtool"), "check", "config", str(config)], capture_output=True, text=True, check=False
     )
@@ -91,10 +107,15 @@ def running(folder: Path, kubeconfig: str) -> Iterator[Prometheus]:
             stdout=log,
             stderr=log,
         )
+    stop = Event()
+    follower = Thread(target=_follow, args=(cluster, targets, stop))
+    follower.start()
     try:
         prometheus = Prometheus(f"http://127.0.0.1:{PORT}")
         wait_for("Prometheus is ready", prometheus.ready, seconds=30)
         yield prometheus
     finally:
+        stop.set()
+        follower.join()
         process.terminate()
         process.wait(timeout=20)
