@@ -423,3 +423,31 @@ async def test_a_namespace_that_is_going_is_no_stall(lab: Callable[..., Any]) ->
         await it.until("it was tried", lambda: [c for c in it.api.calls if c.status == 403])
         await asyncio.sleep(0.1)
         assert conditions(it.api.get("NASSearch", "s")).get("Stalled", {}).get("status") != "True"
+
+
+async def test_a_write_whose_answer_was_lost_is_read_before_anything_else_is_decided(lab: Callable[..., Any]) -> None:
+    async with lab(start=False) as it:
+        it.world.proposes = False
+        made = it.create(search(trials=2, parallelism=1))
+        for index in range(2):
+            it.api.create("NASTrial", trial(made, index))
+        it.api.deaf.add("NASTrial")  # no watch makes up for it
+        it.api.faults += [Fault("PATCH", "nastrials/s-0/status", answer_lost=True) for _ in range(2)]
+        it.start()
+        await it.phase("Complete")
+        recorded_once(it)
+
+
+async def test_a_trial_that_bears_the_label_but_is_not_controlled_by_the_search_is_left_alone(
+    lab: Callable[..., Any],
+) -> None:
+    async with lab() as it:
+        it.world.proposes = False
+        made = it.create(search())
+        stray = trial(made, 0)
+        del stray["metadata"]["ownerReferences"]
+        it.api.create("NASTrial", stray)
+        it.api.create("NASTrial", trial(made, 1))
+        await it.until("the other is done", lambda: it.trials("Succeeded"))
+        assert [t["metadata"]["name"] for t in it.trials("Pending")] == ["s-0"]
+        assert it.status()["trials"]["pending"] == 0
