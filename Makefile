@@ -23,7 +23,7 @@ test: setup lint verify test-fast test-cluster ## All tests, those on the real c
 test-fast: setup ## Tests that need no cluster, under 2 minutes
 	$(PYTEST) -m "not cluster" -n 2 -q
 
-test-cluster: deploy ## Tests on the real cluster (only ever the development cluster)
+test-cluster: setup cluster-up images ## Tests on the real cluster (only ever the development cluster)
 	$(PYTEST) -m cluster -q
 
 lint: setup ## ruff, mypy strict, import-linter
