@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bananas_core.api.recipe import Recipe
-from bananas_trainer.data import CIFAR_MEAN, load, load_npz, normalisation, split
+from bananas_trainer.data import CIFAR_MEAN, load, normalisation, split
+from bananas_trainer.datasets.npz import load_npz
 from bananas_trainer.errors import DataInvalid, DataMissing
 from bananas_trainer.train import Batches
 from bananas_trainer.training import Task

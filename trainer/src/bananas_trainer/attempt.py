@@ -37,7 +37,8 @@ def train_attempt(attempt: Attempt, listeners: Sequence[Tell], before_result: Ca
 
     checkpoints = Checkpoints(attempt, attempt.directory) if attempt.directory is not None else None
     device = choose_device()
-    data = load(recipe, Path(trial.data_dir) if trial.data_dir is not None else None)
+    folders = (Path(name) if name is not None else None for name in (trial.data_dir, trial.cache_dir))
+    data = load(recipe, *folders)
     result = train(Task(architecture, recipe, data, trial.seed, trial.attempt, device), checkpoints, tell)
     size = measure(result.network, data.image_shape)
     report = attempt.report(

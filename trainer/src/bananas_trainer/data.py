@@ -1,11 +1,7 @@
-"""The images: reading, checking and dividing a data set. Everything wrong is an error that names the file.
+"""The images of a training: which data set a recipe or a person means, and how it is divided.
 
-Called once per training. The test images are read and checked, and never used in a search.
-
-Data sets:
-  * digits: the 1,797 handwritten digits that come with scikit-learn, 8 x 8, one channel. The last 360 are the test set
-    (other writers than most of the training images); the others are for training.
-  * npz: arrays x_train, y_train, x_test, y_test; x uint8 (images, channels, height, width), y whole numbers from 0.
+Called once per training. The readers are in `datasets`; everything wrong in a file is an error that names it. The test
+images are read and checked, and never used in a search.
 
 Validation images are a part of the training images, the same number of each class (but for rounding), chosen by a seed
 that is the same for all trials: architectures are compared on the same images, whatever the seed of a training.
@@ -13,48 +9,26 @@ that is the same for all trials: architectures are compared on the same images, 
 Shapes: N images, C channels, H x W pixels.
 """
 
-import gzip
-import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from bananas_core.api.recipe import Dataset as Kind
 from bananas_core.api.recipe import Recipe
 from bananas_trainer.augmentation import Normalisation
+from bananas_trainer.datasets.cifar import CIFAR10, CIFAR100, is_cifar, load_cifar
+from bananas_trainer.datasets.dataset import Dataset
+from bananas_trainer.datasets.digits import load_digits
+from bananas_trainer.datasets.folder import load_folder
+from bananas_trainer.datasets.npz import load_npz
 from bananas_trainer.errors import DataInvalid, DataMissing, RecipeInvalid
 
 SPLIT_SEED: Final = 0
-DIGITS_TEST_IMAGES: Final = 360
 CIFAR_MEAN: Final = (0.49139968, 0.48215827, 0.44653124)
 CIFAR_STANDARD_DEVIATION: Final = (0.24703233, 0.24348505, 0.26158768)
-_ARRAYS: Final = ("x_train", "y_train", "x_test", "y_test")
-_Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images uint8 (N, C, H, W) and labels int64 (N,), from 0 to classes - 1."""
-
-    name: str
-    x_train: Tensor
-    y_train: Tensor
-    x_test: Tensor
-    y_test: Tensor
-    classes: int
-    digest: str
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        c, h, w = self.x_train.shape[1:]
-        return c, h, w
 
 
 @dataclass(frozen=True)
@@ -65,7 +39,7 @@ class Split:
     validation: Tensor
 
 
-def load(recipe: Recipe, data_dir: Path | None) -> Dataset:
+def load(recipe: Recipe, data_dir: Path | None, cache_dir: Path | None = None) -> Dataset:
     """Reads the data set of a recipe.
 
     Raises:
@@ -73,14 +47,56 @@ def load(recipe: Recipe, data_dir: Path | None) -> Dataset:
         RecipeInvalid: where recipe.file is no file of the data volume.
     """
     if recipe.dataset == "digits":
-        return _digits()
+        return load_digits()
     if recipe.file is None:
-        raise RecipeInvalid("recipe.file: not set; want the name of an npz file on the data volume")
+        raise RecipeInvalid(
+            f"recipe.file: not set; want the name of the file or folder of dataset {recipe.dataset} on the data volume"
+        )
     if data_dir is None:
         raise DataMissing(f"{recipe.file}: the trial has no data volume; set data.claim of the search")
     if ".." in PurePosixPath(recipe.file).parts:
         raise RecipeInvalid(f"recipe.file: {recipe.file!r} leaves the data volume; want a file below it")
-    return load_npz(data_dir / recipe.file)
+    return read(recipe.dataset, data_dir / recipe.file, cache_dir)
+
+
+def read(kind: Kind, path: Path, cache_dir: Path | None = None) -> Dataset:
+    """Reads a data set of that kind from its file or folder.
+
+    Raises:
+        DataMissing, DataInvalid: naming the file.
+    """
+    match kind:
+        case "digits":
+            return load_digits()
+        case "npz":
+            return load_npz(path, cache_dir)
+        case "cifar10":
+            return load_cifar(CIFAR10, path)
+        case "cifar100":
+            return load_cifar(CIFAR100, path)
+        case "folder":
+            return load_folder(path)
+
+
+def kind_of(path: Path) -> Kind:
+    """What a person means by a path.
+
+    Raises:
+        DataMissing, DataInvalid: naming it.
+    """
+    if not path.exists():
+        raise DataMissing(f"{path}: no such file or folder; want digits, an npz file or a folder of a data set")
+    if not path.is_dir():
+        return "npz"
+    for kind, layout in (("cifar10", CIFAR10), ("cifar100", CIFAR100)):
+        if is_cifar(layout, path) or path.name == layout.folder:
+            return "cifar10" if kind == "cifar10" else "cifar100"
+    if (path / "train").is_dir():
+        return "folder"
+    raise DataInvalid(
+        f"{path}: no folder of a known data set; want {CIFAR10.folder}, {CIFAR100.folder}, or images as train/CLASS/NAME.png "
+        f"and test/CLASS/NAME.png"
+    )
 
 
 def split(labels: Tensor, validation_fraction: float, seed: int = SPLIT_SEED) -> Split:
@@ -103,96 +119,3 @@ def normalisation(images: Tensor) -> Normalisation:
         mean, deviation = pixels.mean(1).float(), pixels.std(1, correction=0).float()
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))  # a channel of one colour
     return Normalisation(mean.view(1, c, 1, 1), deviation.view(1, c, 1, 1))
-
-
-def _digits() -> Dataset:
-    """Read from scikit-learn's folder without importing it, which takes 1.6 s."""
-    package = find_spec("sklearn")
-    if package is None or not package.submodule_search_locations:
-        raise DataMissing("digits: scikit-learn, which brings the images, is not installed in this image")
-    path = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
-    digest = _digest(path)
-    try:
-        with gzip.open(path, "rt", encoding="ascii") as file:
-            table = np.loadtxt(file, delimiter=",", dtype=np.float64)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataInvalid(f"{path}: not the digits of scikit-learn ({error})") from error
-    images = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    labels, cut = table[:, 64].astype(np.int64), len(table) - DIGITS_TEST_IMAGES
-    return _dataset("digits", (images[:cut], labels[:cut], images[cut:], labels[cut:]), digest)
-
-
-def load_npz(path: Path) -> Dataset:
-    """Reads and checks an npz file.
-
-    Raises:
-        DataMissing, DataInvalid: naming the file and array.
-    """
-    digest = _digest(path)
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise DataInvalid(f"{path}: a single array; want an npz file with {', '.join(_ARRAYS)}")
-        with file:
-            missing = [name for name in _ARRAYS if name not in file.files]
-            if missing:
-                raise DataInvalid(
-                    f"{path}: no array {', '.join(missing)}; want {', '.join(_ARRAYS)}; found {', '.join(file.files)}"
-                )
-            x_train, y_train, x_test, y_test = (file[name] for name in _ARRAYS)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise DataInvalid(f"{path}: not a readable npz file, truncated or corrupt ({error}); copy it again") from error
-    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        _check_arrays(path, part, x, y)
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataInvalid(
-            f"{path}: x_train has images {x_train.shape[1:]}, x_test {x_test.shape[1:]}; they must be alike"
-        )
-    return _dataset(str(path), (x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64)), digest)
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataMissing(f"{path}: no such file; is it on the data volume under this name?") from error
-    except OSError as error:
-        raise DataInvalid(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _check_arrays(path: Path, part: str, x: _Array, y: _Array) -> None:
-    if x.dtype != np.uint8:
-        raise DataInvalid(f"{path}: x_{part} has type {x.dtype}; want uint8, pixels from 0 to 255")
-    if x.ndim != 4 or 0 in x.shape:
-        raise DataInvalid(
-            f"{path}: x_{part} has shape {x.shape}; want (images, channels, height, width), none of them 0"
-        )
-    if x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-        raise DataInvalid(
-            f"{path}: x_{part} has shape {x.shape}, channels last; want (images, channels, height, width)"
-        )
-    if y.dtype.kind not in "iu":
-        raise DataInvalid(f"{path}: y_{part} has type {y.dtype}; want whole numbers")
-    if y.shape != (len(x),):
-        raise DataInvalid(f"{path}: y_{part} has shape {y.shape}; want one label for each of {len(x)} images")
-    if y.min() < 0:
-        raise DataInvalid(f"{path}: y_{part} has the label {y.min()}; labels are numbered from 0")
-
-
-def _dataset(name: str, arrays: tuple[_Array, _Array, _Array, _Array], digest: str) -> Dataset:
-    _, y_train, _, y_test = arrays
-    found = np.unique(y_train)
-    classes = len(found)
-    if found[-1] != classes - 1:
-        absent = np.setdiff1d(np.arange(min(int(found[-1]), classes + 1)), found)
-        raise DataInvalid(
-            f"{name}: y_train has {classes} labels, the largest {found[-1]}, and no image of label {absent[0]}; "
-            f"labels must be 0 to classes - 1, each with images"
-        )
-    if classes < 2:
-        raise DataInvalid(f"{name}: y_train has one label only; want at least 2 classes")
-    if y_test.max() >= classes:
-        raise DataInvalid(f"{name}: y_test has the label {y_test.max()}, y_train only 0 to {classes - 1}")
-    x_train, labels_train, x_test, labels_test = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
-    return Dataset(name, x_train, labels_train, x_test, labels_test, classes, digest)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from bananas_core.api.recipe import Recipe
 from bananas_core.spaces.darts import DartsArchitecture
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
-from bananas_trainer.data import Dataset, Split
+from bananas_trainer.data import Split
+from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.errors import RecipeInvalid
 from bananas_trainer.networks.building import PUBLISHED_SHAPES, STACKS, Cell, halvings
 from bananas_trainer.networks.darts import AUXILIARY_SIDES

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from bananas_core.api.recipe import Recipe
-from bananas_trainer.data import Dataset
+from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.networks.building import Cell, Network, Shape, build
 from bananas_trainer.optimiser import Sgd
