@@ -68,6 +68,7 @@ class OperatorThread:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._main_task: asyncio.Task[None] | None = None
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -81,15 +82,21 @@ class OperatorThread:
             self.error = error
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._main_task = asyncio.get_running_loop(), asyncio.current_task()
         await run(self._settings)
 
     async def kill(self) -> None:
         """Ends it, wherever it is."""
-        while self._thread.is_alive():  # kopf sometimes misses that it is cancelled
+        cancel = self._cancel_main
+        while self._thread.is_alive():
             if self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._cancel_everything)
-            await asyncio.to_thread(self._thread.join, 0.2)
+                self._loop.call_soon_threadsafe(cancel)
+            await asyncio.to_thread(self._thread.join, 1)
+            cancel = self._cancel_everything  # kopf sometimes misses that it is cancelled
+
+    def _cancel_main(self) -> None:
+        if self._main_task is not None:
+            self._main_task.cancel()
 
     def _cancel_everything(self) -> None:
         for task in asyncio.all_tasks(self._loop):
