@@ -187,7 +187,7 @@ def _succeeded(trial: TrialView, attempt: Attempt, report: Report, rules: Rules)
     done = trial.status.progress
     epochs = report.epochs or (done.epochs if done is not None else 0)
     if epochs:
-        done = Progress(epoch=epochs, epochs=epochs, validation_accuracy=report.validation_accuracy)
+        done = Progress(epoch=epochs, epochs=epochs, validation_accuracy=_readable(report.validation_accuracy))
     return _settled(
         trial,
         attempt,
@@ -198,14 +198,19 @@ def _succeeded(trial: TrialView, attempt: Attempt, report: Report, rules: Rules)
         failure=None,
         next_attempt_time=None,
         completion_time=stamp(_finished(attempt) or rules.now),
-        validation_accuracy=report.validation_accuracy,
-        test_accuracy=report.test_accuracy,
+        validation_accuracy=_readable(report.validation_accuracy),
+        test_accuracy=_readable(report.test_accuracy) if report.test_accuracy is not None else None,
         parameters=report.parameters,
         multiply_adds=report.multiply_adds,
         device=report.device,
         data_digest=report.data_digest,
         progress=done,
     )
+
+
+def _readable(accuracy: float) -> float:
+    """Six decimals: finer than a million validation images can tell, and fit for a column of `kubectl get`."""
+    return round(accuracy, 6)
 
 
 def _interrupted(trial: TrialView, attempt: Attempt, message: str, rules: Rules) -> NASTrialStatus:
