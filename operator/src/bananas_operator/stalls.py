@@ -137,6 +137,9 @@ def find_predictor_stall(survey: Survey) -> Stall | None:
     finding = observed.finding(DEPLOYMENTS.kind, predictor_name(observed.search.name))
     if finding is not None:
         return _predictor(finding.problem.reason, finding.problem.message)
+    said = observed.search.status.predictor
+    if said is not None and said.reason:
+        return _predictor(said.reason, said.message)
     deployment = observed.deployment
     if deployment is None or deployment.available:
         return None

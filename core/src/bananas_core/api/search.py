@@ -13,6 +13,9 @@ from bananas_core.spaces import Space
 
 ClaimName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
 Evaluator = Literal["train", "table"]
+StrategyName = Literal["bananas", "bananasPaper", "evolution", "localSearch", "random"]
+Encoding = Literal["path", "truncatedPath", "adjacency", "graph"]
+Acquisition = Literal["its", "ucb", "ei", "pi", "ts", "mean"]
 
 SEARCH_RULES = (
     (
@@ -30,16 +33,20 @@ SEARCH_RULES = (
 class Strategy(Model):
     """How the next architectures are chosen."""
 
-    name: Literal["bananas", "random"] = Field(
+    name: StrategyName = Field(
         "bananas",
-        description="bananas (Bayesian optimisation with an ensemble of neural predictors, arXiv 1910.11858) or random.",
+        description="bananas (Bayesian optimisation with an ensemble of neural predictors, our best), bananasPaper (the same "
+        "to the letter of arXiv 1910.11858; it has an encoding and candidates of its own), evolution (regularised), "
+        "localSearch or random.",
     )
     initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the predictor chooses.")
     ensemble_size: int = Field(5, ge=2, le=100, description="Networks in the ensemble.")
-    encoding: Literal["path", "truncatedPath", "adjacency"] = Field(
-        "path", description="What the predictor sees: path, truncatedPath (the most frequent paths) or adjacency."
+    encoding: Encoding = Field(
+        "graph",
+        description="What the predictor of bananas sees: path, truncatedPath (the short paths), adjacency or graph (counts "
+        "that do not depend on how an architecture is spelled, and the short paths).",
     )
-    acquisition: Literal["its", "ucb", "ei", "pi", "ts", "mean"] = Field(
+    acquisition: Acquisition = Field(
         "its",
         description="How candidates are compared: its (independent Thompson sampling), ucb (upper confidence bound), ei "
         "(expected improvement), pi (probability of improvement), ts (Thompson sampling) or mean.",
@@ -202,6 +209,11 @@ class PredictorStatus(StatusModel):
     )
     mean_absolute_error: float | None = Field(
         None, ge=0, le=1, description="Mean absolute error of the forecasts, as a fraction of 1."
+    )
+    reason: str = Field(
+        "",
+        max_length=64,
+        description="Why it cannot propose, as one word, where it needs help; the search is then Stalled.",
     )
     message: str = Field("", max_length=1024, description="What holds the predictor up, if anything does.")
     exhausted: bool = Field(False, description="Whether no architecture is left that was not proposed.")

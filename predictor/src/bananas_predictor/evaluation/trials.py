@@ -61,6 +61,7 @@ class TrialEvaluation:
         self._log = structlog.get_logger().bind(namespace=settings.namespace, search=settings.search)
         self._search: SearchObject | None = None
         self._versions: dict[str, tuple[str, TrialObject]] = {}
+        self._reason = ""
         self._message = ""
         self._published: PredictorStatus | None = None
         self._wake_at: float | None = None
@@ -164,6 +165,7 @@ class TrialEvaluation:
 
     def _world(self, search: SearchObject, trials: list[TrialObject]) -> World:
         refused = self._refused(trials)
+        self._reason = constants.REASON_PROPOSALS_REFUSED if refused else ""
         self._message = refused
         return World(
             space=search.spec.space,
@@ -229,6 +231,7 @@ class TrialEvaluation:
         return True
 
     def _conflict(self, name: str, why: str) -> bool:
+        self._reason = constants.REASON_NAME_CONFLICT
         self._message = f"NASTrial {name}, the next to be proposed, {why}"[:MAX_MESSAGE]
         self._say("conflict", self._message)
         self._look_again(self._settings.conflict_seconds)
@@ -257,6 +260,7 @@ class TrialEvaluation:
             forecasts=score.forecasts,
             rank_correlation=_rounded(score.rank_correlation),
             mean_absolute_error=_rounded(score.mean_absolute_error),
+            reason=self._reason,
             message=self._message,
             exhausted=known.exhausted if search.exhausted is None else search.exhausted,
         )
