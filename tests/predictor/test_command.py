@@ -36,7 +36,7 @@ def lines(result: Result) -> list[dict[str, Any]]:
 # --- search ---
 
 
-@pytest.mark.parametrize("strategy", ["bananas", "random"])
+@pytest.mark.parametrize("strategy", ["bananas", "bananasPaper", "evolution", "localSearch", "random"])
 @pytest.mark.parametrize("space", ["nasbench101", "nasbench201"])
 def test_search_writes_the_documented_json(tmp_path: Path, space: Any, strategy: str) -> None:
     report = searched(tmp_path, "--space", space, "--strategy", strategy, "--trials", 14, "--seeds", 2, "--seed", 5)
@@ -85,7 +85,10 @@ def test_bananas_beats_random_on_the_real_table_at_150_trials(data_file: Callabl
     ("arguments", "want"),
     [
         (["--space", "nasbench301"], "one of darts, nasbench101, nasbench201"),
-        (["--space", "nasbench201", "--strategy", "guess"], "one of bananas, random"),
+        (
+            ["--space", "nasbench201", "--strategy", "guess"],
+            "one of bananas, bananasPaper, evolution, localSearch, random",
+        ),
         (["--space", "nasbench201", "--trials", "0"], "--trials"),
         (["--space", "nasbench201", "--table", "absent.csv"], "absent.csv"),
         (["--space", "darts"], "darts"),

@@ -11,14 +11,27 @@ from numpy.typing import NDArray
 
 from bananas_core.api.search import Strategy
 from bananas_core.spaces import parse_architecture
-from bananas_predictor import ensemble
-from bananas_predictor.ensemble import fit_ensemble
+from bananas_predictor import networks
+from bananas_predictor.ensemble import Ensemble, FitJob, fit_ensembles, schedule
 from bananas_predictor.features import MAX_COLUMNS, FeatureMap
 from bananas_predictor.forecasts import spearman
 from bananas_predictor.search import Search, TrialRecord
-from bananas_predictor.spaces import SPACES, Cells, Encoding
+from bananas_predictor.spaces import SPACES, Cells, Encoding, SearchSpace
 
 NASBENCH201 = SPACES["nasbench201"]
+
+
+def fit_ensemble(
+    space: SearchSpace,
+    encoding: Encoding,
+    cells: Cells,
+    accuracies: NDArray[np.float64],
+    *,
+    members: int,
+    seed: tuple[int, ...],
+) -> Ensemble:
+    (fitted,) = fit_ensembles([FitJob.of(space, encoding, cells, accuracies, members, seed)])
+    return fitted
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +51,43 @@ def _toy(n: int, seed: int = 0) -> tuple[Cells, NDArray[np.float64]]:
 
 
 def test_the_gradients_are_those_of_autograd() -> None:
-    generator = torch.Generator().manual_seed(1)
-    parameters = ensemble._initial(7, 3, generator).requires_grad_()
-    x, y = torch.rand(3, 10, 7, generator=generator), torch.rand(3, 10, generator=generator)
-    *_, output = ensemble._forward(ensemble._views(parameters, 7), x)
+    rng = np.random.default_rng(1)
+    shape = networks.sizes(7, 16, 3)
+    parameters = torch.from_numpy(networks.initial(shape, 3, rng))
+    x, y = (torch.from_numpy(rng.random(size, dtype=np.float32)) for size in ((3, 10, 7), (3, 10)))
+    output = x
+    parameters.requires_grad_()
+    layers = networks.views(parameters, shape)
+    for weights, bias in layers[:-1]:
+        output = (output @ weights + bias).relu()
+    output = output @ layers[-1][0] + layers[-1][1]
     ((output[..., 0] - y) ** 2).mean(dim=1).sum().backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        layers, gradient = ensemble._views(parameters, 7), torch.zeros_like(parameters)
-        values = ensemble._forward(layers, x)
-        ensemble._backward(layers, ensemble._views(gradient, 7), values, (values[-1] - y[..., None]) * 2 / 10)
+        layers, gradient = networks.views(parameters, shape), torch.zeros_like(parameters)
+        values = networks.forward(layers, x)
+        assert torch.allclose(values[-1], output)
+        networks.backward(layers, networks.views(gradient, shape), values, (values[-1] - y[..., None]) * 2 / 10)
     assert parameters.grad is not None
     assert torch.allclose(gradient, parameters.grad, atol=1e-6)
 
 
 def test_every_member_sees_all_results_equally_often_in_an_order_of_its_own() -> None:
-    rows = ensemble._schedule(10, 5, 6, 3, torch.Generator().manual_seed(1))  # three epochs
+    rows = schedule(10, 5, 6, 3, np.random.default_rng(1))  # three epochs
     for member in range(3):
-        counts = np.bincount(rows[:, member].flatten().numpy(), minlength=10)
-        assert (counts == 3).all()
-    assert not torch.equal(rows[:, 0], rows[:, 1])
+        assert (np.bincount(rows[:, member].flatten(), minlength=10) == 3).all()
+    assert (rows[:, 0] != rows[:, 1]).any()
 
 
-@pytest.mark.parametrize("encoding", ["path", "adjacency"])
+def test_a_fit_is_the_same_whatever_is_fitted_beside_it() -> None:
+    jobs = [FitJob.of(NASBENCH201, "graph", *_toy(40, seed), 3, (seed, 40)) for seed in range(4)]
+    together = fit_ensembles(jobs)
+    others, _ = _toy(50, seed=9)
+    for job, fitted in zip(jobs, together, strict=True):
+        (alone,) = fit_ensembles([job])
+        assert np.allclose(alone.predict(others), fitted.predict(others), atol=1e-4)
+
+
+@pytest.mark.parametrize("encoding", ["path", "adjacency", "graph"])
 def test_it_learns_a_simple_rule(encoding: Encoding) -> None:
     cells, accuracies = _toy(150)
     others, want = _toy(300, seed=1)

@@ -38,7 +38,7 @@ def run(search: Search, count: int, at_once: int) -> list[Proposal]:
 
 
 @every_space
-@pytest.mark.parametrize("encoding", ["path", "truncatedPath", "adjacency"])
+@pytest.mark.parametrize("encoding", ["path", "truncatedPath", "adjacency", "graph"])
 def test_no_architecture_is_proposed_twice_and_indices_count_up(space: Space, encoding: Any) -> None:
     proposals = run(Search(space, QUICK.model_copy(update={"encoding": encoding}), 1), 14, 3)
     assert [p.index for p in proposals] == list(range(14))

@@ -1,5 +1,6 @@
 """Where proposals come from: unseen random architectures, and unseen mutants of the best. Called by the strategies."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,15 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bananas_predictor.history import History
-from bananas_predictor.spaces import Cells
+from bananas_predictor.spaces import Cells, Keys
 
-PARENTS: Final = 20
-"""Best architectures that are mutated. The paper takes one; 20 find better ones (second in order of effect)."""
 RANDOM_DRAWS: Final = 2**17
 """Random architectures that are drawn before a space counts as used up: on the 15,625 of NAS-Bench-201 the last unseen
 one escapes them once in 4,000 times."""
 MUTATION_ROUNDS: Final = 8
 """Rounds of mutants that are drawn while fewer than asked are new; in a nearly used neighbourhood more find nothing."""
+PAPER_ATTEMPTS: Final = 100
+PAPER_PARENTS: Final = 5
+"""The original mutates the best a hundred times, then the second and so on to the fifth, while fewer than a hundred are new."""
+
+KeysOf = Callable[[Cells], Keys]
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,27 @@ class Candidates:
     """(c, ...)"""
     parents: NDArray[np.int64]
     """(c,) index of the trial that was mutated."""
+
+
+class Spellings:
+    """How the original would have kept the trials (see `SearchSpace`): those of this process, drawn anew for others."""
+
+    def __init__(self) -> None:
+        """Of no trial yet."""
+        self._known: dict[int, Cells] = {}
+
+    def note(self, index: int, spelling: Cells) -> None:
+        """A (1, ...) spelling of the trial that is about to be proposed."""
+        self._known[index] = spelling
+
+    def of(self, history: History, row: int) -> Cells:
+        """The (1, ...) spelling of a trial."""
+        index, cell = int(history.indices[row]), history.cells[row : row + 1]
+        known = self._known.get(index)
+        if known is None or (history.space.settle(known) != cell).any():
+            rng = np.random.default_rng(np.random.SeedSequence([history.seed, index, 6]))
+            known = self._known[index] = history.space.spell(cell, rng)
+        return known
 
 
 def draw_random(history: History, rng: np.random.Generator) -> Cells | None:
@@ -41,18 +66,78 @@ def draw_random(history: History, rng: np.random.Generator) -> Cells | None:
     return None
 
 
-def mutate_best(history: History, count: int, rate: float, rng: np.random.Generator) -> Candidates:
-    """Up to `count` unseen mutants of the best architectures with a result, none twice."""
-    results = np.flatnonzero(history.has_result)
-    # Best first, the older one where they are equal.
-    best = results[np.argsort(-history.accuracies[results], kind="stable")][:PARENTS]
-    cells, parents = history.cells[:0], np.zeros(0, dtype=np.int64)
+def draw_original(history: History, rng: np.random.Generator) -> Cells | None:
+    """A (1, ...) spelling from the original's sampler that it would take for new; any unseen one where there is none."""
+    space = history.space
+    seen = set(space.keys_original(history.cells).tolist())
+    drawn, size = 0, 1
+    while drawn < RANDOM_DRAWS // 16:
+        spellings = space.sample_original(size, rng)
+        for row, key in enumerate(space.keys_original(spellings).tolist()):
+            spelling = spellings[row : row + 1]
+            if key not in seen and (history.may_repeat or history.is_new(space.settle(spelling))[0]):
+                return spelling
+        drawn += size
+        size = min(2 * size, 4096)
+    cell = draw_random(history, rng)
+    return None if cell is None else space.spell(cell, rng)
+
+
+def draw_far(history: History, tries: int, rng: np.random.Generator) -> Cells | None:
+    """Of some random unseen cells the (1, ...) one that is farthest from everything proposed, in graph features."""
+    cells = history.space.sample(tries, rng)
+    cells = cells[history.is_new(cells)]
+    if not len(history.cells) or not len(cells):
+        return draw_random(history, rng)
+    known, asked = (history.space.encode(some, "graph").astype(np.float64) for some in (history.cells, cells))
+    distances = ((asked[:, None] - known[None]) ** 2).sum(axis=2).min(axis=1)
+    farthest = int(np.argmax(distances))
+    return cells[farthest : farthest + 1]
+
+
+def mutate_best(
+    history: History, count: int, parents: int, rate: float, keys: KeysOf, rng: np.random.Generator
+) -> Candidates:
+    """Up to `count` mutants of the best architectures with a result, no two and none of these with equal keys."""
+    best = best_first(history)[:parents]
+    seen = keys(history.cells[history.has_result])
+    cells, origins = history.cells[:0], np.zeros(0, dtype=np.int64)
     for _ in range(MUTATION_ROUNDS):
         if len(cells) >= count:
             break
         rows = np.resize(best, count)  # the parents in turn
         cells = np.concatenate([cells, history.space.mutate(history.cells[rows], rate, rng)])
-        parents = np.concatenate([parents, history.indices[rows]])
-        new = history.is_new(cells)
-        cells, parents = cells[new], parents[new]
-    return Candidates(cells[:count], parents[:count])
+        origins = np.concatenate([origins, history.indices[rows]])
+        new = unseen(keys(cells), seen)
+        cells, origins = cells[new], origins[new]
+    return Candidates(cells[:count], origins[:count])
+
+
+def mutate_as_published(history: History, spellings: Spellings, rng: np.random.Generator) -> Candidates:
+    """The candidates of the paper's recipe, as spellings: what it takes for new, usually about a hundred."""
+    keys = history.space.keys_original
+    seen = keys(history.cells[history.has_result])
+    cells, origins = history.cells[:0], np.zeros(0, dtype=np.int64)
+    for row in best_first(history)[:PAPER_PARENTS]:
+        if len(cells) >= PAPER_ATTEMPTS:
+            break
+        mutants = history.space.mutate_original(np.repeat(spellings.of(history, int(row)), PAPER_ATTEMPTS, axis=0), rng)
+        cells = np.concatenate([cells, mutants])
+        origins = np.concatenate([origins, np.full(len(mutants), history.indices[row])])
+        new = unseen(keys(cells), seen)
+        cells, origins = cells[new], origins[new]
+    return Candidates(cells, origins)
+
+
+def unseen(keys: Keys, seen: Keys) -> NDArray[np.bool_]:
+    """(c,) the first of each key that is not among the seen."""
+    first = np.zeros(len(keys), dtype=np.bool_)
+    first[np.unique(keys, return_index=True)[1]] = True
+    new: NDArray[np.bool_] = first & ~np.isin(keys, seen)
+    return new
+
+
+def best_first(history: History) -> NDArray[np.intp]:
+    """Rows with a result, the older one first where they are equal."""
+    results = np.flatnonzero(history.has_result)
+    return results[np.argsort(-history.accuracies[results], kind="stable")]

@@ -25,7 +25,7 @@ from bananas_tables.errors import TableError
 app = typer.Typer(help="Neural architecture search with BANANAS (arXiv 1910.11858).", no_args_is_help=True)
 
 SpaceOption = Annotated[str, typer.Option("--space", help=f"Search space: {', '.join(SPACES)}.")]
-StrategyOption = Annotated[str, typer.Option("--strategy", help=f"{' or '.join(STRATEGIES)}.")]
+StrategyOption = Annotated[str, typer.Option("--strategy", help=f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every random choice.")]
 
 

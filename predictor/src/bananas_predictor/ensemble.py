@@ -1,13 +1,13 @@
-"""The neural predictors: m small networks that are trained at once, in one program (BANANAS, section 3).
+"""The neural predictors of `bananas`: m small networks that are trained at once (BANANAS, section 3, made lean).
 
-Called by the `bananas` strategy. Deterministic for its seed whatever the number of threads: it uses one, and a generator
-of its own. Gradients are written out, for with networks this small autograd would take most of the time.
+Called by the `bananas` strategy. Deterministic for its seed whatever the number of threads, and whatever is fitted beside it:
+the benchmarks fit many searches in one program.
 
-Notation: m members, n results, b results in a step, d features, h units, c candidates.
+Notation: j jobs, m members, n results, b results in a step, d features, c candidates.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,159 +16,149 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bananas_predictor.features import FeatureMap
+from bananas_predictor.networks import Layers, backward, forward, initial, one_thread, sizes, views
 from bananas_predictor.spaces import Cells, Encoding, SearchSpace
 
-# Lean: neither width nor depth matter much, and more epochs only overfit; the original has 10 layers of 20 and 150 epochs.
-# On NAS-Bench-201 (40 seeds, 150 trials) 85 % of the searches found the best cell with 30 epochs, 78 % with 60, 73 % with 120.
-WIDTH: Final = 16
-LAYERS: Final = 3
-EPOCHS: Final = 30
-BATCH: Final = 32  # the original's
-LEARNING_RATE: Final = 0.01  # the original's; falls linearly to 0 here, for the epochs are few
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8  # the original's
-FEWEST_STEPS: Final = 60
-"""At the start of a search an epoch is one or two steps; fewer than these leave the networks where they began."""
-MOST_STEPS: Final = 900
-"""From 960 results on, epochs give way to steps: the time of a fit stays bounded."""
-WINSOR: Final = 2.0
-"""Interquartile ranges below the median where bad results are cut off: how bad they are teaches nothing about the best."""
+AT_ONCE: Final = 100
+"""Networks in a program: more do not fit the processor's cache."""
+
+
+@dataclass(frozen=True)
+class EnsembleSettings:
+    """Neither width nor depth matter much, and many epochs overfit; the original has 10 layers of 20 and 150 epochs."""
+
+    width: int = 16
+    hidden: int = 3
+    epochs: int = 30
+    batch: int = 32
+    """The original's."""
+    learning_rate: float = 0.01
+    """The original's; falls linearly to 0 here, for the epochs are few."""
+    fewest_steps: int = 60
+    """At the start of a search an epoch is one or two steps; fewer than these leave the networks where they began."""
+    most_steps: int = 900
+    """From 960 results on, epochs give way to steps: the time of a fit stays bounded."""
+    winsor: float = 2.0
+    """Interquartile ranges below the median where bad results are cut off: how bad they are teaches nothing about the best."""
+    weight_decay: float = 0.0
+    """Decoupled from Adam (arXiv 1711.05101)."""
+
+
+DEFAULT: Final = EnsembleSettings()
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """What a fit needs."""
+
+    features: FeatureMap
+    cells: Cells
+    accuracies: NDArray[np.float64]
+    """(n,)"""
+    members: int
+    seed: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        space: SearchSpace,
+        encoding: Encoding,
+        cells: Cells,
+        accuracies: NDArray[np.float64],
+        members: int,
+        seed: tuple[int, ...],
+    ) -> "FitJob":
+        """On n results, with the columns that say something about them."""
+        return cls(FeatureMap.learn(space, encoding, cells), cells, accuracies, members, seed)
 
 
 class Ensemble:
     """Trained networks and the scales around them."""
 
-    def __init__(self, features: FeatureMap, parameters: Tensor, shift: float, scale: float) -> None:
-        """parameters: (m, p)."""
+    def __init__(self, features: FeatureMap, layers: Layers, shift: float, scale: float) -> None:
+        """Layers of m networks."""
         self._features = features
-        self._layers = _views(parameters, len(features.columns))
+        self._layers = layers
         self._shift = shift
         self._scale = scale
 
     def predict(self, cells: Cells) -> NDArray[np.float64]:
         """(m, c) accuracies that the members expect."""
-        with torch.no_grad(), _one_thread():
+        with torch.no_grad(), one_thread():
             x = torch.from_numpy(self._features.of(cells)).expand(self._layers[0][0].shape[0], -1, -1)
-            *_, y = _forward(self._layers, x)
+            *_, y = forward(self._layers, x)
         return y.squeeze(2).numpy().astype(np.float64) * self._scale + self._shift
 
 
-def fit_ensemble(
-    space: SearchSpace,
-    encoding: Encoding,
-    cells: Cells,
-    accuracies: NDArray[np.float64],
-    *,
-    members: int,
-    seed: tuple[int, ...],
-) -> Ensemble:
-    """Trains `members` networks from scratch on n results."""
-    features = FeatureMap.learn(space, encoding, cells)
-    targets, shift, scale = _standardised(accuracies)
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
-    with torch.no_grad(), _one_thread():
-        x = torch.from_numpy(features.of(cells))
-        y = torch.from_numpy(targets.astype(np.float32))
-        parameters = _train(x, y, members, generator)
-    return Ensemble(features, parameters, shift, scale)
+def fit_ensembles(jobs: Sequence[FitJob], settings: EnsembleSettings = DEFAULT) -> list[Ensemble]:
+    """Trains the members of every job from scratch; jobs of one shape together."""
+    fitted: dict[int, Ensemble] = {}
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for number, job in enumerate(jobs):
+        groups.setdefault((len(job.cells), len(job.features.columns), job.members), []).append(number)
+    for numbers in groups.values():
+        step = max(1, AT_ONCE // jobs[numbers[0]].members)
+        for start in range(0, len(numbers), step):
+            chunk = numbers[start : start + step]
+            fitted.update(zip(chunk, _fit([jobs[number] for number in chunk], settings), strict=True))
+    return [fitted[number] for number in range(len(jobs))]
 
 
-def _standardised(accuracies: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
+def _fit(jobs: Sequence[FitJob], settings: EnsembleSettings) -> list[Ensemble]:
+    """Of jobs of one shape."""
+    n, d, m = len(jobs[0].cells), len(jobs[0].features.columns), jobs[0].members
+    shape = sizes(d, settings.width, settings.hidden)
+    b = min(settings.batch, n)
+    steps = min(max(settings.epochs * n // b, settings.fewest_steps), settings.most_steps)
+    scaled = [standardised(job.accuracies, settings.winsor) for job in jobs]
+    rngs = [np.random.default_rng(np.random.SeedSequence(job.seed)) for job in jobs]
+    with torch.no_grad(), one_thread():
+        parameters = torch.from_numpy(np.concatenate([initial(shape, m, rng) for rng in rngs]))
+        rows = np.concatenate([schedule(n, b, steps, m, rng) + number * n for number, rng in enumerate(rngs)], axis=1)
+        x = torch.from_numpy(np.concatenate([job.features.of(job.cells) for job in jobs]))
+        y = torch.from_numpy(np.concatenate([targets for targets, _, _ in scaled]).astype(np.float32))
+        _train(parameters, x, y, torch.from_numpy(rows), settings)
+        layers = views(parameters, shape)
+    return [
+        Ensemble(
+            job.features,
+            [(w[number * m : (number + 1) * m], bias[number * m : (number + 1) * m]) for w, bias in layers],
+            *scaled[number][1:],
+        )
+        for number, job in enumerate(jobs)
+    ]
+
+
+def standardised(accuracies: NDArray[np.float64], winsor: float) -> tuple[NDArray[np.float64], float, float]:
     """Targets of mean 0 and deviation 1, bad ones cut off; and the shift and scale that undo it."""
     low, median, high = np.quantile(accuracies, [0.25, 0.5, 0.75])
-    floor = median - WINSOR * max(high - low, 1e-6)
+    floor = median - winsor * max(high - low, 1e-6)
     kept = np.maximum(accuracies, floor)
     shift, scale = float(kept.mean()), max(float(kept.std()), 1e-6)
     return (kept - shift) / scale, shift, scale
 
 
-_Layers = list[tuple[Tensor, Tensor]]
-
-
-def _sizes(d: int) -> list[tuple[int, int]]:
-    widths = [d, *[WIDTH] * LAYERS, 1]
-    return list(zip(widths, widths[1:], strict=False))  # noqa: RUF007 - clearer beside `widths`
-
-
-def _views(parameters: Tensor, d: int) -> _Layers:
-    """Weights (m, in, out) and biases (m, 1, out) of every layer, as views of (m, p) parameters."""
-    layers, start = [], 0
-    for inward, outward in _sizes(d):
-        middle, end = start + inward * outward, start + (inward + 1) * outward
-        layers.append(
-            (
-                parameters[:, start:middle].view(-1, inward, outward),
-                parameters[:, None, middle:end],
-            )
-        )
-        start = end
-    return layers
-
-
-def _initial(d: int, members: int, generator: torch.Generator) -> Tensor:
-    """(m, p): Glorot's uniform weights as in Keras, so as in the original; biases 0."""
-    parts = []
-    for inward, outward in _sizes(d):
-        bound = (6 / (inward + outward)) ** 0.5
-        weights = torch.rand(members, inward * outward, generator=generator) * 2 * bound - bound
-        parts += [weights, torch.zeros(members, outward)]
-    return torch.cat(parts, dim=1)
-
-
-def _forward(layers: _Layers, x: Tensor) -> list[Tensor]:
-    """Inputs of every layer, (m, b, in), and the output (m, b, 1)."""
-    values = [x]
-    for weights, bias in layers[:-1]:
-        values.append(torch.baddbmm(bias, values[-1], weights).relu_())
-    weights, bias = layers[-1]
-    values.append(torch.baddbmm(bias, values[-1], weights))
-    return values
-
-
-def _backward(layers: _Layers, gradients: _Layers, values: list[Tensor], error: Tensor) -> None:
-    """Writes the gradients of the loss from its derivative by the output, (m, b, 1)."""
-    for i in range(len(layers) - 1, -1, -1):
-        torch.bmm(values[i].mT, error, out=gradients[i][0])
-        torch.sum(error, dim=1, keepdim=True, out=gradients[i][1])
-        if i:
-            error = torch.bmm(error, layers[i][0].mT).mul_(values[i] > 0)
-
-
-def _train(x: Tensor, y: Tensor, members: int, generator: torch.Generator) -> Tensor:
-    """(m, p) parameters after Adam (arXiv 1412.6980) on the mean squared error of x (n, d) and y (n,)."""
-    n, d = x.shape
-    parameters = _initial(d, members, generator)
-    gradient = torch.zeros_like(parameters)
-    momentum, power = torch.zeros_like(parameters), torch.zeros_like(parameters)
-    layers, gradients = _views(parameters, d), _views(gradient, d)
-    b = min(BATCH, n)
-    steps = min(max(EPOCHS * n // b, FEWEST_STEPS), MOST_STEPS)
-    rows = _schedule(n, b, steps, members, generator)
-    for step in range(steps):
-        chosen = rows[step]  # (m, b)
-        values = _forward(layers, x[chosen])
-        error = (values[-1] - y[chosen][..., None]).mul_(2 / b)
-        _backward(layers, gradients, values, error)
-        momentum.lerp_(gradient, 1 - BETA1)
-        power.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        rate = LEARNING_RATE * (1 - step / steps) / (1 - BETA1 ** (step + 1))
-        root = power.sqrt().mul_((1 - BETA2 ** (step + 1)) ** -0.5).add_(EPSILON)
-        parameters.addcdiv_(momentum, root, value=-rate)
-    return parameters
-
-
-def _schedule(n: int, b: int, steps: int, members: int, generator: torch.Generator) -> Tensor:
+def schedule(n: int, b: int, steps: int, members: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """(steps, m, b) rows: every member goes through all results in an order of its own, again and again."""
     epochs = -(-steps * b // n)
-    orders = torch.rand(members, epochs, n, generator=generator).argsort(dim=2).view(members, -1)
-    return orders[:, : steps * b].view(members, steps, b).transpose(0, 1).contiguous()
+    orders = rng.random((members, epochs, n), dtype=np.float32).argsort(axis=2).reshape(members, -1)
+    return orders[:, : steps * b].reshape(members, steps, b).transpose(1, 0, 2)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in another order give other numbers, and more threads only cost time on networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _train(parameters: Tensor, x: Tensor, y: Tensor, rows: Tensor, settings: EnsembleSettings) -> None:
+    """Adam (arXiv 1412.6980) on the mean squared error of x (j * n, d) and y (j * n,); rows (steps, j * m, b)."""
+    shape = sizes(x.shape[1], settings.width, settings.hidden)
+    steps, _, b = rows.shape
+    parameters.grad = torch.zeros_like(parameters)
+    adam = torch.optim.AdamW(
+        [parameters], betas=(BETA1, BETA2), eps=EPSILON, weight_decay=settings.weight_decay, fused=True
+    )
+    layers, gradients = views(parameters, shape), views(parameters.grad, shape)
+    for step in range(steps):
+        chosen = rows[step]  # (j * m, b)
+        values = forward(layers, x[chosen])
+        error = (values[-1] - y[chosen][..., None]).mul_(2 / b)
+        backward(layers, gradients, values, error)
+        adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / steps)
+        adam.step()

@@ -38,6 +38,8 @@ class FeatureMap:
             powers = (block**2).sum(axis=0, dtype=np.float64)
             total, squares = (total + sums, squares + powers) if len(total) else (sums, powers)
         spread = squares / len(cells) - (total / len(cells)) ** 2
+        if encoding == "graph" and len(total) <= MAX_COLUMNS:
+            return cls(space, encoding, np.arange(len(total)))  # scaled and few: nothing to choose
         shared = (spread > 1e-9) & (squares >= 2)
         telling = np.flatnonzero(shared if shared.any() else spread > 1e-9)
         best = telling[np.argsort(-spread[telling], kind="stable")][:MAX_COLUMNS]

@@ -25,13 +25,17 @@ class History:
     """(n, ...)"""
     accuracies: NDArray[np.float64]
     """(n,) validation accuracy, NaN where there is none."""
+    parents: NDArray[np.int64]
+    """(n,) number of the trial that was mutated, -1 for a random one."""
     seen: frozenset[int]
     """Keys of everything proposed, cancelled trials included: the operator would refuse a second one."""
-    open_count: int
-    """Proposed and not ended."""
+    is_open: NDArray[np.bool_]
+    """(n,) proposed and not ended."""
     counted: int
     """Proposed and not cancelled."""
     next_index: int
+    may_repeat: bool = False
+    """Whether an architecture may be proposed twice: a table answers again, a cluster refuses."""
 
     @classmethod
     def of(
@@ -43,6 +47,8 @@ class History:
         cells: Cells,
         phases: Sequence[TrialPhase],
         accuracies: Sequence[float | None],
+        parents: Sequence[int | None],
+        may_repeat: bool = False,
     ) -> "History":
         """From columns in the order of the indices."""
         results = [
@@ -55,24 +61,32 @@ class History:
             indices=np.array(indices, dtype=np.int64),
             cells=cells,
             accuracies=np.array(results, dtype=np.float64),
+            parents=np.array([-1 if parent is None else parent for parent in parents], dtype=np.int64),
             seen=frozenset(space.keys(cells).tolist()),
-            open_count=sum(phase in ("Pending", "Queued", "Running") for phase in phases),
+            is_open=np.array([phase in ("Pending", "Queued", "Running") for phase in phases], dtype=np.bool_),
             counted=sum(phase != "Cancelled" for phase in phases),
             next_index=max(indices, default=-1) + 1,
+            may_repeat=may_repeat,
         )
 
-    def with_open(self, cell: Cells) -> "History":
-        """After one more proposal, a (1, ...) cell."""
+    def with_open(self, cell: Cells, parent: int | None) -> "History":
+        """After one more proposal, a (1, ...) cell and the trial that it was made of."""
         return replace(
             self,
             indices=np.append(self.indices, self.next_index),
             cells=np.concatenate([self.cells, cell]),
             accuracies=np.append(self.accuracies, np.nan),
+            parents=np.append(self.parents, -1 if parent is None else parent),
             seen=self.seen | set(self.space.keys(cell).tolist()),
-            open_count=self.open_count + 1,
+            is_open=np.append(self.is_open, True),
             counted=self.counted + 1,
             next_index=self.next_index + 1,
         )
+
+    @property
+    def open_count(self) -> int:
+        """Trials proposed and not ended."""
+        return int(self.is_open.sum())
 
     @property
     def has_result(self) -> NDArray[np.bool_]:

@@ -22,6 +22,8 @@ class World:
     """Trials on offer beyond the free slots."""
     is_open: bool = True
     """False while nothing may be offered, whatever the budget."""
+    may_repeat: bool = False
+    """Whether an architecture may be tried twice, as evolution does; a cluster admits none twice."""
 
 
 def surplus(parallelism: int) -> int:

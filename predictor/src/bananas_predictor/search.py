@@ -55,14 +55,25 @@ class Search:
     """A search of one space with one strategy and seed."""
 
     def __init__(
-        self, space: Space | SearchSpace, strategy: Strategy, seed: int, records: Iterable[TrialRecord] = ()
+        self,
+        space: Space | SearchSpace,
+        strategy: Strategy,
+        seed: int,
+        records: Iterable[TrialRecord] = (),
+        *,
+        may_repeat: bool = False,
     ) -> None:
-        """An empty search, or one that goes on from records."""
+        """An empty search, or one that goes on from records.
+
+        `may_repeat`: evolution as published asks for an architecture again now and then, which counts as a query. A cluster
+        admits none twice, so by default a repetition is drawn anew.
+        """
         self.exhausted: bool | None = None
         """Whether the last `ask` found no architecture that was not proposed before; None before the first."""
         self._space = SPACES[space] if isinstance(space, str) else space
         self._strategy = strategy_of(strategy)
         self._seed = seed
+        self._may_repeat = may_repeat
         self._asked = (self._space.name, strategy, seed)
         self._records: dict[int, TrialRecord] = {}
         self._cells: dict[int, tuple[Architecture, Cells]] = {}
@@ -107,7 +118,7 @@ class Search:
         self.tell(records)
 
     def ask(self, count: int = 1) -> list[Proposal]:
-        """Up to `count` proposals, none of an architecture proposed before.
+        """Up to `count` proposals, none of an architecture proposed before (but see `may_repeat`).
 
         Fewer where the strategy waits for results of what is in flight, and where the space is used up (`exhausted`).
         """
@@ -125,7 +136,7 @@ class Search:
             (architecture,) = self._space.unpack(choice.cell)
             proposals.append(Proposal(index, architecture, choice.origin))
             self._records[index] = TrialRecord(index, architecture, "Pending", None, choice.origin)
-            history = history.with_open(choice.cell)
+            history = history.with_open(choice.cell, choice.origin.parent)
         return proposals
 
     def prepare(self) -> None:
@@ -145,6 +156,8 @@ class Search:
             cells=self._packed(records),
             phases=[record.phase for record in records],
             accuracies=[record.validation_accuracy for record in records],
+            parents=[None if record.origin is None else record.origin.parent for record in records],
+            may_repeat=self._may_repeat,
         )
 
     def _packed(self, records: Sequence[TrialRecord]) -> Cells:

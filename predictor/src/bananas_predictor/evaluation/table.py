@@ -49,6 +49,7 @@ class TableEvaluation:
             budget_trials=self._trials,
             parallelism=self._batch,
             surplus=0,  # nothing is in flight while the predictor fits
+            may_repeat=True,  # a table answers again, and the original counts that as a query
         )
 
     async def offer(self, proposals: list[Proposal]) -> None:

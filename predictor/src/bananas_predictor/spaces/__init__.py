@@ -4,11 +4,12 @@ What an architecture is lives in `bananas_core.spaces`; here is what a search do
 follows `SearchSpace`; nothing else in the predictor knows which spaces there are.
 """
 
+from bananas_core.api.search import Encoding
 from bananas_core.spaces import Space
 from bananas_predictor.spaces.darts import DARTS
 from bananas_predictor.spaces.nasbench101 import NASBENCH101
 from bananas_predictor.spaces.nasbench201 import NASBENCH201
-from bananas_predictor.spaces.space import Cells, Encoding, Features, Keys, SearchSpace
+from bananas_predictor.spaces.space import Cells, Features, Keys, SearchSpace
 
 SPACES: dict[Space, SearchSpace] = {space.name: space for space in (DARTS, NASBENCH101, NASBENCH201)}
 

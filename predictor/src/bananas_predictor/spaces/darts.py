@@ -12,10 +12,13 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bananas_core.api.search import Encoding
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.darts import EDGES, NODES, OPERATIONS, DartsArchitecture, Edge
+from bananas_predictor.spaces.darts_graph import graph_features
 from bananas_predictor.spaces.hashing import ROLE_IN, ROLE_OUT, ROLE_SELF, Words, mix
-from bananas_predictor.spaces.space import Cells, Encoding, Features, Keys
+from bananas_predictor.spaces.scaling import Scaled
+from bananas_predictor.spaces.space import Cells, Features, Keys
 
 OPS: Final = len(OPERATIONS)
 NONE: Final = OPERATIONS.index("none")
@@ -75,6 +78,30 @@ class _Darts:
                 ops = np.eye(OPS, dtype=np.uint8)[cells[..., OP]]
                 inputs = np.eye(NODES + 1, dtype=np.uint8)[cells[..., INPUT]]
                 return np.concatenate([ops, inputs], axis=-1).reshape(len(cells), 2 * EDGES * (OPS + NODES + 1))
+            case "graph":
+                return np.concatenate([_GRAPH(cells), _paths(cells, TRUNCATED_BLOCK)], axis=1)
+
+    def functions(self, cells: Cells) -> Keys:
+        return self.keys(cells)
+
+    def sample_original(self, count: int, rng: np.random.Generator) -> Cells:
+        return self.sample(count, rng)
+
+    def mutate_original(self, spellings: Cells, rng: np.random.Generator) -> Cells:
+        """One edit; the original's mutation leaves two in five as they were, and its rules for the rest are ours."""
+        return self.mutate(spellings, 1.0, rng)
+
+    def keys_original(self, spellings: Cells) -> Keys:
+        return self.keys(spellings)
+
+    def neighbours(self, spelling: Cells, rng: np.random.Generator) -> Cells:
+        return _neighbours(spelling, rng)
+
+    def settle(self, spellings: Cells) -> Cells:
+        return spellings
+
+    def spell(self, cells: Cells, rng: np.random.Generator) -> Cells:  # noqa: ARG002 - nothing lies idle here
+        return cells
 
     def pack(self, architectures: Sequence[Architecture]) -> Cells:
         given = [a.darts for a in architectures if a.darts]
@@ -164,4 +191,26 @@ def _paths(cells: Cells, block: int) -> NDArray[np.uint8]:
     return bits
 
 
+def _neighbours(cell: Cells, rng: np.random.Generator) -> Cells:
+    """Every other operation on every edge, and every other input that the node's other edge does not have. Shuffled."""
+    others = []
+    for kind, edge in product(range(2), range(EDGES)):
+        _, source = cell[0, kind, edge]
+        taken = {int(source), int(cell[0, kind, edge ^ 1, INPUT])}
+        edits = [(OP, op) for op in range(OPS)] + [(INPUT, i) for i in range(edge // 2 + 2) if i not in taken]
+        for axis, value in edits:
+            other = cell[0].copy()
+            other[kind, edge, axis] = value
+            others.append(other)
+    spelled = _normalise(np.array(others, dtype=np.int8))
+    different = spelled[(spelled != cell).any(axis=(1, 2, 3))]
+    shuffled: Cells = different[rng.permutation(len(different))]
+    return shuffled
+
+
+def _graph_features(cells: Cells) -> NDArray[np.float32]:
+    return graph_features(cells[..., OP], cells[..., INPUT])
+
+
 DARTS: Final = _Darts()
+_GRAPH: Final = Scaled(_graph_features, DARTS.sample)

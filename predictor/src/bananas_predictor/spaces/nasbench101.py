@@ -11,10 +11,14 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bananas_core.api.search import Encoding
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.nasbench101 import MAX_EDGES, MAX_VERTICES, OPERATIONS, Nasbench101Architecture
+from bananas_predictor.spaces import nasbench101_original as original
 from bananas_predictor.spaces.hashing import ROLE_IN, ROLE_OUT, ROLE_SELF, mix
-from bananas_predictor.spaces.space import Cells, Encoding, Features, Keys
+from bananas_predictor.spaces.nasbench101_graph import graph_features
+from bananas_predictor.spaces.scaling import Scaled
+from bananas_predictor.spaces.space import Cells, Features, Keys
 
 V: Final = MAX_VERTICES
 INNER: Final = V - 2
@@ -84,6 +88,29 @@ class _Nasbench101:
                 matrices, ops = _unflatten(cells)
                 numbers = np.where(_used(matrices), ADJACENCY_NUMBER[ops], np.float32(0))
                 return np.concatenate([cells[:, :EDGE_BITS].astype(np.float32), numbers[:, ::-1]], axis=1)
+            case "graph":
+                return np.concatenate([_GRAPH(cells), _paths(cells)[:, :TRUNCATED_BITS]], axis=1)
+
+    def functions(self, cells: Cells) -> Keys:
+        return self.keys(cells)
+
+    def sample_original(self, count: int, rng: np.random.Generator) -> Cells:
+        return original.draw(count, rng, _prune)
+
+    def mutate_original(self, spellings: Cells, rng: np.random.Generator) -> Cells:
+        return original.mutate(spellings, rng, _prune)
+
+    def neighbours(self, spelling: Cells, rng: np.random.Generator) -> Cells:
+        return original.neighbours(spelling, rng, _prune)
+
+    def keys_original(self, spellings: Cells) -> Keys:
+        return original.path_keys(*_unflatten(spellings))
+
+    def settle(self, spellings: Cells) -> Cells:
+        return _prune(*_unflatten(spellings))[0]
+
+    def spell(self, cells: Cells, rng: np.random.Generator) -> Cells:
+        return original.spell(cells, rng, _prune)
 
     def pack(self, architectures: Sequence[Architecture]) -> Cells:
         given = [a.nasbench101 for a in architectures if a.nasbench101]
@@ -222,4 +249,10 @@ def _paths(cells: Cells) -> NDArray[np.uint8]:
     return bits
 
 
+def _graph_features(cells: Cells) -> NDArray[np.float32]:
+    matrices, ops = _unflatten(cells)
+    return graph_features(matrices, ops, _used(matrices))
+
+
 NASBENCH101: Final = _Nasbench101()
+_GRAPH: Final = Scaled(_graph_features, NASBENCH101.sample)

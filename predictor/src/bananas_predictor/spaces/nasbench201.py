@@ -6,22 +6,23 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bananas_core.api.search import Encoding
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.nasbench201 import OPERATIONS, Nasbench201Architecture
-from bananas_predictor.spaces.space import Cells, Encoding, Features, Keys
+from bananas_predictor.spaces.nasbench201_graph import PATHS, TWIN, function_keys, graph_features
+from bananas_predictor.spaces.scaling import Scaled
+from bananas_predictor.spaces.space import Cells, Features, Keys
 
 EDGES: Final = 6
 OPS: Final = len(OPERATIONS)
 NONE: Final = OPERATIONS.index("none")
-PATHS: Final = ((3,), (0, 4), (1, 5), (0, 2, 5))
-"""Edges of every path from input to output."""
 OFFSETS: Final = (0, 5, 30)
 """First bit of the paths of one, two and three edges."""
 PATH_BITS: Final = 155
 TRUNCATED_BITS: Final = 30
 """Paths of one and two edges: a cut between path lengths."""
-TWIN: Final = [1, 0, 2, 3, 5, 4]
-"""Edges after nodes 1 and 2 have changed places."""
+ORIGINAL_CHANCE: Final = 1 / 4
+"""The original changes each of the six operations with this probability."""
 
 
 class _Nasbench201:
@@ -49,6 +50,32 @@ class _Nasbench201:
                 return _paths(cells)[:, :TRUNCATED_BITS]
             case "adjacency":
                 return np.eye(OPS, dtype=np.uint8)[cells].reshape(len(cells), EDGES * OPS)
+            case "graph":
+                return np.concatenate([_GRAPH(cells), _paths(cells)[:, :TRUNCATED_BITS]], axis=1)
+
+    def functions(self, cells: Cells) -> Keys:
+        return function_keys(cells)
+
+    def sample_original(self, count: int, rng: np.random.Generator) -> Cells:
+        return self.sample(count, rng)
+
+    def mutate_original(self, spellings: Cells, rng: np.random.Generator) -> Cells:
+        return self.mutate(spellings, ORIGINAL_CHANCE * EDGES, rng)
+
+    def keys_original(self, spellings: Cells) -> Keys:
+        return (spellings @ OPS ** np.arange(EDGES, dtype=np.int64)).astype(np.uint64)  # the string, isomorphic or not
+
+    def neighbours(self, spelling: Cells, rng: np.random.Generator) -> Cells:
+        others = np.repeat(spelling, EDGES * (OPS - 1), axis=0)
+        edge, step = np.divmod(np.arange(len(others)), OPS - 1)
+        others[np.arange(len(others)), edge] += (step + 1).astype(np.int8)
+        return rng.permutation(others % OPS).astype(np.int8)
+
+    def settle(self, spellings: Cells) -> Cells:
+        return spellings
+
+    def spell(self, cells: Cells, rng: np.random.Generator) -> Cells:  # noqa: ARG002 - nothing lies idle here
+        return cells
 
     def pack(self, architectures: Sequence[Architecture]) -> Cells:
         cells = [a.nasbench201.ops for a in architectures if a.nasbench201]
@@ -69,3 +96,4 @@ def _paths(cells: Cells) -> NDArray[np.uint8]:
 
 
 NASBENCH201: Final = _Nasbench201()
+_GRAPH: Final = Scaled(graph_features, NASBENCH201.sample)

@@ -1,0 +1,34 @@
+"""How the next architecture is chosen. Called by `Search`; a strategy knows the history and draws from the given generator.
+
+A strategy is one module with one class that follows `ChoosingStrategy`, and one line in `strategy_of`. Those of the paper
+follow the original's code to the letter where a benchmark table answers; `bananas` is our own and the default.
+"""
+
+from typing import Final, get_args
+
+from bananas_core.api.search import Strategy, StrategyName
+from bananas_predictor.strategies.bananas import BananasStrategy
+from bananas_predictor.strategies.bananas_paper import BananasPaperStrategy
+from bananas_predictor.strategies.choosing import Choice, ChoosingStrategy, Fit
+from bananas_predictor.strategies.evolution import EvolutionStrategy
+from bananas_predictor.strategies.local_search import LocalSearchStrategy
+from bananas_predictor.strategies.random_search import RandomStrategy
+
+__all__ = ["STRATEGIES", "Choice", "ChoosingStrategy", "Fit", "strategy_of"]
+
+STRATEGIES: Final[tuple[StrategyName, ...]] = get_args(StrategyName)
+
+
+def strategy_of(settings: Strategy) -> ChoosingStrategy:
+    """The strategy that the settings name."""
+    match settings.name:
+        case "bananas":
+            return BananasStrategy(settings)
+        case "bananasPaper":
+            return BananasPaperStrategy(settings)
+        case "evolution":
+            return EvolutionStrategy(settings)
+        case "localSearch":
+            return LocalSearchStrategy(settings)
+        case "random":
+            return RandomStrategy()
