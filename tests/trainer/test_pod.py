@@ -62,7 +62,7 @@ def test_an_attempt_without_a_checkpoint_directory_reports_too(
 
 def test_only_the_result_stays_when_the_report_is_there(processes: Processes, trial: Trial, tmp_path: Path) -> None:
     assert processes.run(trial()) == ExitCode.OK
-    want = {"attempt", "epochs.jsonl", "report.json", "weights.safetensors"}
+    want = {"attempt", "curve.csv", "curve.svg", "epochs.jsonl", "report.json", "weights.safetensors"}
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == want
 
 

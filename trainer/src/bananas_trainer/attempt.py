@@ -3,17 +3,21 @@
 torch is loaded here and not above, so that an attempt that finds its report repeats it at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bananas_core.attempt import Attempt
 from bananas_core.contract import Report
 from bananas_trainer.epoch import EpochRecord, Tell
 from bananas_trainer.errors import ContractBroken
+from bananas_trainer.interruption import Interruption
+from bananas_trainer.settings import Settings
 
 
-def train_attempt(attempt: Attempt, listeners: Sequence[Tell], before_result: Callable[[], None]) -> Report:
-    """Trains from the newest checkpoint to the end; `before_result` is called when there is a result to be written.
+def train_attempt(
+    attempt: Attempt, listeners: Sequence[Tell], interruption: Interruption, settings: Settings
+) -> Report:
+    """Trains from the newest checkpoint to the end; `interruption` is disarmed when there is a result to be written.
 
     Raises:
         AttemptError: whatever ends the attempt.
@@ -29,30 +33,37 @@ def train_attempt(attempt: Attempt, listeners: Sequence[Tell], before_result: Ca
     from bananas_trainer.networks.counting import measure  # noqa: PLC0415
     from bananas_trainer.train import train  # noqa: PLC0415
     from bananas_trainer.training import Task  # noqa: PLC0415
+    from bananas_trainer.weights import metadata_of  # noqa: PLC0415
 
     def tell(record: EpochRecord) -> None:
         attempt.progress.post(record.epoch, recipe.epochs, record.validation_accuracy)
         for listener in listeners:
             listener(record)
 
-    checkpoints = Checkpoints(attempt, attempt.directory) if attempt.directory is not None else None
+    checkpoints = None
+    if attempt.directory is not None:
+        checkpoints = Checkpoints(attempt, attempt.directory, settings.checkpoint_seconds)
+        interruption.wait_while(lambda: checkpoints.unsaved)
     device = choose_device()
     folders = (Path(name) if name is not None else None for name in (trial.data_dir, trial.cache_dir))
     data = load(recipe, *folders)
     result = train(Task(architecture, recipe, data, trial.seed, trial.attempt, device), checkpoints, tell)
     size = measure(result.network, data.image_shape)
+    accuracy = result.validation_accuracy if result.validation_accuracy is not None else result.test_accuracy
     report = attempt.report(
-        validation_accuracy=result.validation_accuracy,
+        validation_accuracy=accuracy,  # without validation images that of the test images, as in a final training
+        test_accuracy=result.test_accuracy,
         parameters=size.parameters,
         multiply_adds=size.multiply_adds,
-        epochs=result.epochs,
+        epochs=len(result.history),
         seconds=round(result.seconds, 3),
         device=device_name(device),
         data_digest=data.digest,
     )
-    before_result()
+    interruption.disarm()
     if checkpoints is not None:
-        checkpoints.write_weights(result.network, {"architecture": trial.architecture.canonical_json()})
+        checkpoints.write_curve(result.history)
+        checkpoints.write_weights(result.network, metadata_of(trial.architecture, result.normalise))
         attempt.record(report)  # durable before the checkpoints go
         checkpoints.drop()
     return report

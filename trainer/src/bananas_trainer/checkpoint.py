@@ -1,18 +1,22 @@
-"""Checkpoints: the state after an epoch, from which a later attempt goes on bit for bit (on the CPU).
+"""Checkpoints: the state after a step, from which a later attempt goes on bit for bit (on the CPU).
 
-    checkpoint-00007.safetensors   the state after 7 epochs: weights (`network.*`), momentum (`momentum.*`) and, as metadata,
-                                   the history of the epochs and a checksum; two are kept
-    epochs.jsonl                   one line for each trained epoch: which attempt trained it
-    weights.safetensors            the trained network, under the names of its state_dict
+    checkpoint-00007.safetensors          the state after 7 epochs: weights (`network.*`), momentum (`momentum.*`) and, as
+                                          metadata, the history of the epochs and a checksum
+    checkpoint-00007-000123.safetensors   the same after 123 steps of the next one, with the state of its random numbers and
+                                          its loss so far (`part.*`); written on SIGTERM, and now and then
+    epochs.jsonl                          one line for each trained epoch: which attempt ended it
+    curve.csv, curve.svg                  loss, accuracy, learning rate and images per second of every epoch
+    weights.safetensors                   the trained network, under the names of its state_dict
 
-Random numbers need no state: they follow from the seed and the epoch. Nothing is ever unpickled. The fence, `report.json` and
-how a file is written are `bananas_core.attempt`'s.
+Two checkpoints are kept. Nothing is ever unpickled. The fence, `report.json` and how a file is written are
+`bananas_core.attempt`'s.
 """
 
 import json
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -26,17 +30,27 @@ from torch import Tensor
 
 from bananas_core.attempt import Attempt, write_atomically
 from bananas_core.model import Model
+from bananas_trainer.curve import write_curve
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.errors import CheckpointUnusable
 from bananas_trainer.log import log, warn
 from bananas_trainer.networks.building import Network
-from bananas_trainer.training import State
+from bananas_trainer.published import WEIGHTS_FILE
+from bananas_trainer.training import Part, State
 
 EPOCH_LOG: Final = "epochs.jsonl"
-WEIGHTS_FILE: Final = "weights.safetensors"
 _KEPT: Final = 2
-_NAME: Final = re.compile(r"checkpoint-(\d{5})\.safetensors")
+_CURVE_SECONDS: Final = 30.0
+_NAME: Final = re.compile(r"checkpoint-(\d{5})(?:-(\d{6}))?\.safetensors")
 _METADATA_KEY: Final = "state"
+
+
+class _Part(Model):
+    """How far the current epoch is."""
+
+    steps: int
+    images: int
+    seconds: float
 
 
 class _Header(Model):
@@ -45,6 +59,8 @@ class _Header(Model):
     version: Literal[1] = 1
     trial_uid: str
     history: tuple[EpochRecord, ...]
+    part: _Part | None = None
+    pieces: int = 1
     checksum: str
 
 
@@ -55,20 +71,50 @@ class Checkpoints:
     attempt has started.
     """
 
-    def __init__(self, attempt: Attempt, folder: Path) -> None:
+    def __init__(self, attempt: Attempt, folder: Path, every_seconds: float) -> None:
         self._attempt = attempt
         self._folder = folder
+        self._every_seconds = every_seconds
+        self._saved_at = self._curve_at = time.monotonic()
+        self.unsaved = False
+        """Whether there are steps that no checkpoint has."""
+
+    def between_steps(self, state: State) -> None:
+        """Keeps the state in the middle of an epoch where it is time, and ends the attempt after SIGTERM.
+
+        Raises:
+            Interrupted
+        """
+        self.unsaved = True
+        if self._attempt.stopping or time.monotonic() - self._saved_at >= self._every_seconds:
+            self._write(state)
+        self._attempt.check_stop()
 
     def save(self, state: State) -> None:
         """Keeps the state after an epoch, then logs the epoch."""
-        tensors = _tensors_of(state)
-        header = _Header(trial_uid=self._uid, history=tuple(state.history), checksum=_checksum(tensors))
-        content = to_safetensors(tensors, metadata={_METADATA_KEY: header.model_dump_json(by_alias=True)})
+        self._write(state)
         with self._writing():
-            write_atomically(self._folder / f"checkpoint-{state.epoch:05}.safetensors", content)
             _append_to_log(self._folder, state.history[-1])
+            if time.monotonic() - self._curve_at >= _CURVE_SECONDS:
+                write_curve(self._folder, state.history)
+                self._curve_at = time.monotonic()
+
+    def _write(self, state: State) -> None:
+        tensors, part = _tensors_of(state), state.part
+        header = _Header(
+            trial_uid=self._uid,
+            history=tuple(state.history),
+            part=_Part(steps=part.steps, images=part.images, seconds=part.seconds) if part is not None else None,
+            pieces=state.pieces,
+            checksum=_checksum(tensors),
+        )
+        content = to_safetensors(tensors, metadata={_METADATA_KEY: header.model_dump_json(by_alias=True)})
+        steps = f"-{part.steps:06}" if part is not None else ""
+        with self._writing():
+            write_atomically(self._folder / f"checkpoint-{state.epoch:05}{steps}.safetensors", content)
             for old in _checkpoints(self._folder)[:-_KEPT]:
                 old.unlink(missing_ok=True)
+        self.unsaved, self._saved_at = False, time.monotonic()
 
     def restore(self, state: State) -> None:
         """Brings a fresh state to the newest checkpoint that can be read; a corrupt one is passed over with a warning."""
@@ -87,8 +133,10 @@ class Checkpoints:
                         f"{path}: belongs to trial {header.trial_uid}, not to {self._uid}; want a directory of its own"
                     )
                 _put(state, header, tensors)
-                _mend_log(self._folder, state.history[-1])
-                log("resumed", epoch=state.epoch, checkpoint=path.name)
+                if state.history:
+                    _mend_log(self._folder, state.history[-1])
+                steps = {"steps": state.part.steps} if state.part is not None else {}
+                log("resumed", epoch=state.epoch, checkpoint=path.name, **steps)
                 return
 
     def write_weights(self, network: Network, metadata: dict[str, str]) -> None:
@@ -96,6 +144,11 @@ class Checkpoints:
         weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
         with self._writing():
             write_atomically(self._folder / WEIGHTS_FILE, to_safetensors(weights, metadata=metadata))
+
+    def write_curve(self, history: Sequence[EpochRecord]) -> None:
+        """Writes the curve of a whole training."""
+        with self._writing():
+            write_curve(self._folder, history)
 
     def drop(self) -> None:
         """Removes what only a resumed attempt would need, once the report is there."""
@@ -122,12 +175,15 @@ class Checkpoints:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Oldest first."""
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, _, path in sorted((int(match[1]), int(match[2] or 0), path) for match, path in found)]
 
 
 def _tensors_of(state: State) -> dict[str, Tensor]:
     tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
     tensors |= {f"momentum.{name}": tensor for name, tensor in state.optimiser.buffers.items()}
+    if state.part is not None:
+        tensors |= {"part.loss": state.part.loss, "part.generator": state.part.generator.get_state()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
@@ -140,6 +196,13 @@ def _put(state: State, header: _Header, tensors: dict[str, Tensor]) -> None:
     for name, buffer in state.optimiser.buffers.items():
         buffer.copy_(tensors[f"momentum.{name}"])
     state.history[:] = header.history
+    state.pieces = header.pieces
+    if header.part is not None:
+        device = next(state.network.parameters()).device
+        generator = torch.Generator(device)
+        generator.set_state(tensors["part.generator"])
+        loss = tensors["part.loss"].to(device)
+        state.part = Part(generator, loss, header.part.steps, header.part.images, header.part.seconds)
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
@@ -151,7 +214,7 @@ def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
     header = _Header.model_validate_json(metadata[_METADATA_KEY])
     if header.checksum != _checksum(tensors):
         raise ValueError("its checksum does not fit its content")
-    if not header.history:
+    if not header.history and header.part is None:
         raise ValueError("no epoch in its history")
     return header, tensors
 

@@ -13,9 +13,12 @@ class EpochRecord(Model):
     """Epochs done, from 1."""
     loss: float
     """Mean over the training images, the auxiliary classifier's not included."""
-    validation_accuracy: float
+    validation_accuracy: float | None = None
+    """None where there are no validation images, in a final training."""
     learning_rate: float
     seconds: float
+    images_per_second: float = 0
+    """Of training, without validation."""
 
 
 Tell = Callable[[EpochRecord], None]

@@ -80,7 +80,12 @@ def _of_images(recipe: Recipe, cell: Cell, data: Dataset) -> Iterator[str]:
 
 def _of_parts(recipe: Recipe, parts: Split) -> Iterator[str]:
     training, validation = len(parts.training), len(parts.validation)
-    if not training or not validation:
+    if recipe.validation_fraction == 0 and not recipe.test_at_end:
+        yield (
+            "recipe.validationFraction: 0 leaves no images to validate; set testAtEnd: true for a final training, or a "
+            "fraction such as 0.3"
+        )
+    elif not training or not (validation or recipe.test_at_end):
         yield (
             f"recipe.validationFraction: {recipe.validation_fraction} leaves {training} images to train and {validation} to "
             f"validate; both need at least one"

@@ -1,15 +1,16 @@
-"""The published DARTS genotypes by name, and genotypes from files.
+"""The published DARTS genotypes by name, and architectures of any space from texts and files.
 
 Called by the `bananas-trainer` command and by tests; a trial's architecture comes in its trial file instead.
 """
 
+import re
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from bananas_core.errors import ArchitectureError
-from bananas_core.spaces import Architecture
+from bananas_core.spaces import Architecture, Space, parse_architecture
 from bananas_core.spaces.darts import DartsArchitecture
 
 # Edges in the published order: the state_dicts number their operations by it.
@@ -38,39 +39,52 @@ NAMED: Final = {
 }
 
 
-def find_genotype(name_or_file: str) -> DartsArchitecture:
-    """The genotype of that name, or the one in that file: the one-line text, or JSON of a DARTS architecture.
+def find_architecture(name_or_file: str) -> Architecture:
+    """The genotype of that name, the architecture that is written there, or the one in that file.
 
-    JSON may be the cell itself (`{"normal": [...], "reduce": [...]}`) or the object that travels (`{"space": "darts", ...}`).
+    Texts are those of the spaces (`normal=... reduce=...`, `|op~0|+...`, `adjacency:ops`); a file may hold one, or JSON: a
+    DARTS cell (`{"normal": [...], "reduce": [...]}`) or the object that travels (`{"space": ...}`).
 
     Raises:
         ArchitectureError: naming the genotype or file, and what is wrong in it.
     """
     if name_or_file in NAMED:
-        return NAMED[name_or_file]
+        return Architecture.of(NAMED[name_or_file])
     path = Path(name_or_file)
+    if _space_of(name_or_file) is not None and not path.is_file():
+        return _told_of("genotype", name_or_file)
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ArchitectureError(
             f"genotype {name_or_file!r}: neither one of {', '.join(NAMED)} nor a readable file ({error})"
         ) from error
+    return _told_of(f"genotype file {path}", text)
+
+
+def _told_of(source: str, text: str) -> Architecture:
     try:
         return _parse(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArchitectureError(f"genotype file {path}: {field}: {first['msg']}") from error
+        raise ArchitectureError(f"{source}: {field}: {first['msg']}") from error
     except ArchitectureError as error:
-        raise ArchitectureError(f"genotype file {path}: {error}") from error
+        raise ArchitectureError(f"{source}: {error}") from error
 
 
-def _parse(text: str) -> DartsArchitecture:
-    if not text.startswith("{"):
-        return DartsArchitecture.parse(text)
-    if '"space"' not in text:
-        return DartsArchitecture.model_validate_json(text)
-    cell = Architecture.model_validate_json(text).cell
-    if not isinstance(cell, DartsArchitecture):
-        raise ArchitectureError("space: this command takes architectures of space darts")
-    return cell
+def _parse(text: str) -> Architecture:
+    if text.startswith("{"):
+        if '"space"' in text:
+            return Architecture.model_validate_json(text)
+        return Architecture.of(DartsArchitecture.model_validate_json(text))
+    return parse_architecture(_space_of(text) or "darts", text)
+
+
+def _space_of(text: str) -> Space | None:
+    """The space whose one-line form this looks like."""
+    if text.startswith("|"):
+        return "nasbench201"
+    if re.fullmatch(r"[01]+:[0-9]*", text):
+        return "nasbench101"
+    return "darts" if text.startswith(("normal=", "reduce=")) else None

@@ -14,6 +14,7 @@ from bananas_core.attempt import Attempt, run  # noqa: E402
 from bananas_core.contract import ExitCode, Report  # noqa: E402
 from bananas_trainer.attempt import train_attempt  # noqa: E402
 from bananas_trainer.log import log_epoch, log_for_machines  # noqa: E402
+from bananas_trainer.settings import Settings  # noqa: E402
 
 
 def main() -> int:
@@ -24,11 +25,12 @@ def main() -> int:
 
 def _train(attempt: Attempt) -> Report:
     interruption = Interruption(
+        attempt.stop,
         lambda: attempt.fail(
-            ExitCode.INTERRUPTED, "ended by SIGTERM; the next attempt goes on after the last whole epoch"
-        )
+            ExitCode.INTERRUPTED, "ended by SIGTERM; the next attempt goes on from the last checkpoint"
+        ),
     )
-    return train_attempt(attempt, [log_epoch], before_result=interruption.disarm)
+    return train_attempt(attempt, [log_epoch], interruption, Settings.from_environment())
 
 
 if __name__ == "__main__":

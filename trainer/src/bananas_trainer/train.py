@@ -4,8 +4,8 @@ The same code trains on CPU and GPU. Data lies on the device and is augmented th
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,36 +16,51 @@ from bananas_trainer.checkpoint import Checkpoints
 from bananas_trainer.data import Split, normalisation, split
 from bananas_trainer.device import device_name
 from bananas_trainer.epoch import EpochRecord, Tell
-from bananas_trainer.errors import Diverged, OutOfDeviceMemory
+from bananas_trainer.errors import Diverged
+from bananas_trainer.evaluate import evaluate
 from bananas_trainer.fitting import check_recipe
 from bananas_trainer.log import log
+from bananas_trainer.memory import in_two_pieces
 from bananas_trainer.networks.darts import DropPath
 from bananas_trainer.schedule import drop_path_probability, learning_rate
-from bananas_trainer.training import Result, State, Task, generator_of, result_of, start
+from bananas_trainer.training import Part, Result, State, Task, begin_epoch, score, start
+
+LOSS_IS_READ_EVERY: Final = 50  # steps on a GPU, which has to wait for it; on a CPU every step
 
 
 def train(task: Task, checkpoints: Checkpoints | None, tell: Tell) -> Result:
     """Trains to the end, from the newest checkpoint where there is one; `tell` hears of every epoch.
 
     Raises:
-        AttemptError: RecipeInvalid, Diverged, OutOfDeviceMemory, CheckpointUnusable, or that a higher attempt has started.
+        AttemptError: RecipeInvalid, Diverged, OutOfDeviceMemory, CheckpointUnusable, that a higher attempt has started, or
+            that SIGTERM came and a checkpoint was written.
     """
-    recipe = task.recipe
-    parts = split(task.data.y_train, recipe.validation_fraction)
-    check_recipe(recipe, task.architecture, task.data, parts)
-    with _memory_errors_translated(task):
+    parts = split(task.data.y_train, task.recipe.validation_fraction)
+    check_recipe(task.recipe, task.architecture, task.data, parts)
+
+    def run(pieces: int) -> Result:
         batches = Batches(task, parts)
         state = start(task)
         if checkpoints is not None:
             checkpoints.restore(state)
+        state.pieces = max(state.pieces, pieces)
         log_start(task, parts, state)
-        while state.epoch < recipe.epochs:
-            record = run_epoch(task, state, batches)
-            state.history.append(record)
-            if checkpoints is not None:
-                checkpoints.save(state)
-            tell(record)
-    return result_of(state, recipe.score_epochs)
+        run_epochs(task, state, batches, checkpoints, tell)
+        return result_of(task, state, batches)
+
+    return in_two_pieces(task, run)
+
+
+def run_epochs(task: Task, state: State, batches: "Batches", checkpoints: Checkpoints | None, tell: Tell) -> None:
+    """Trains the epochs that are left."""
+    pause = (lambda: None) if checkpoints is None else (lambda: checkpoints.between_steps(state))
+    while state.epoch < task.recipe.epochs:
+        record = run_epoch(task, state, batches, pause)
+        state.history.append(record)
+        state.part = None
+        if checkpoints is not None:
+            checkpoints.save(state)
+        tell(record)
 
 
 def log_start(task: Task, parts: Split, state: State) -> None:
@@ -61,22 +76,25 @@ def log_start(task: Task, parts: Split, state: State) -> None:
     )
 
 
-def run_epoch(task: Task, state: State, batches: "Batches") -> EpochRecord:
-    """Trains for one epoch and validates.
+def run_epoch(task: Task, state: State, batches: "Batches", pause: Callable[[], None]) -> EpochRecord:
+    """Trains the current epoch, or what is left of it, and validates; `pause` is called between steps.
 
     Raises:
         Diverged
     """
+    part = state.part = state.part or begin_epoch(task, state)
+    loss = train_epoch(task, state, part, batches, pause)
+    training_seconds = part.seconds
     began = time.monotonic()
-    loss = train_epoch(task, state, batches)
-    accuracy = validate(task, state, batches)
+    accuracy = validate(task, state, batches, pause)
     return EpochRecord(
         attempt=task.attempt,
         epoch=state.epoch + 1,
         loss=loss,
         validation_accuracy=accuracy,
         learning_rate=learning_rate(task.recipe, state.epoch),
-        seconds=time.monotonic() - began,
+        seconds=training_seconds + time.monotonic() - began,
+        images_per_second=round(part.images / training_seconds, 1) if training_seconds else 0,
     )
 
 
@@ -90,13 +108,19 @@ class Batches:
         self._training = x[parts.training].to(task.device), y[parts.training].to(task.device)
         self._validation = x[parts.validation].to(task.device), y[parts.validation].to(task.device)
 
-    def training(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every training image once, in random order. A last batch of one image is left out: it has no variance."""
+    def order(self, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Numbers of the images of each batch of an epoch. A last batch of one image is left out: it has no variance."""
+        numbers = torch.randperm(len(self._training[1]), generator=generator, device=generator.device)
+        return tuple(chosen for chosen in torch.split(numbers, self._size) if len(chosen) > 1)
+
+    def images(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Training images and labels by their numbers."""
         images, labels = self._training
-        order = torch.randperm(len(labels), generator=generator, device=generator.device)
-        for chosen in torch.split(order, self._size):
-            if len(chosen) > 1:
-                yield images[chosen], labels[chosen]
+        return images[chosen], labels[chosen]
+
+    def training(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every training image once, in random order."""
+        yield from map(self.images, self.order(generator))
 
     def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every validation image once, in the order of the data."""
@@ -105,35 +129,50 @@ class Batches:
         yield from zip(torch.split(images, size), torch.split(labels, size), strict=True)
 
 
-def train_epoch(task: Task, state: State, batches: Batches) -> float:
-    """One pass over the training images; gives the mean loss.
+def train_epoch(task: Task, state: State, part: Part, batches: Batches, pause: Callable[[], None]) -> float:
+    """One pass over the training images, or the rest of it; gives the mean loss.
 
     Raises:
         Diverged: if the loss is not a number.
     """
-    recipe, network = task.recipe, state.network
-    generator = generator_of(task.seed, state.epoch, "epoch", task.device)
-    probability, rate = drop_path_probability(recipe, state.epoch), learning_rate(recipe, state.epoch)
-    drop = DropPath(probability, generator) if probability else None
-    total, count = torch.zeros((), device=task.device), 0
-    network.train()
-    for images, labels in batches.training(generator):
-        x = augment(images, recipe, batches.normalise, generator).contiguous(memory_format=torch.channels_last)
+    order = batches.order(begin_epoch(task, state).generator if part.steps else part.generator)
+    rate, every = learning_rate(task.recipe, state.epoch), 1 if task.device.type == "cpu" else LOSS_IS_READ_EVERY
+    state.network.train()
+    for chosen in order[part.steps :]:
+        began = time.monotonic()
+        part.loss += train_step(task, state, part, batches, chosen)
+        part.steps += 1
+        part.images += len(chosen)
+        if part.steps % every == 0 or part.steps == len(order):
+            _finite(float(part.loss), "training loss", state.epoch + 1, rate)
+        part.seconds += time.monotonic() - began
+        pause()
+    return float(part.loss / part.images)
+
+
+def train_step(task: Task, state: State, part: Part, batches: Batches, chosen: Tensor) -> Tensor:
+    """One step on the images of these numbers; gives the sum of their losses, the auxiliary classifier's not included."""
+    recipe, total = task.recipe, torch.zeros((), device=task.device)
+    probability = drop_path_probability(recipe, state.epoch)
+    drop = DropPath(probability, part.generator) if probability else None
+    pieces = torch.tensor_split(chosen, state.pieces) if len(chosen) >= 2 * state.pieces else (chosen,)
+    for piece in pieces:
+        images, labels = batches.images(piece)
+        x = augment(images, recipe, batches.normalise, part.generator).contiguous(memory_format=torch.channels_last)
         with torch.autocast(task.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            logits, auxiliary = network(x, drop)
+            logits, auxiliary = state.network(x, drop)
         loss = cross_entropy(logits.float(), labels)
         total += loss.detach() * len(labels)
-        count += len(labels)
         if auxiliary is not None:
             loss = loss + recipe.auxiliary_weight * cross_entropy(auxiliary.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimiser.step(rate, recipe.gradient_clip)
-    return _finite(float(total / count), "training loss", state.epoch + 1, rate)
+        (loss * (len(labels) / len(chosen))).backward()  # type: ignore[no-untyped-call]
+    state.optimiser.step(learning_rate(recipe, state.epoch), recipe.gradient_clip)
+    return total
 
 
 @torch.no_grad()
-def validate(task: Task, state: State, batches: Batches) -> float:
-    """Accuracy, from 0 to 1, on the validation images as they are.
+def validate(task: Task, state: State, batches: Batches, pause: Callable[[], None]) -> float | None:
+    """Accuracy, from 0 to 1, on the validation images as they are; None where there are none.
 
     Raises:
         Diverged: if the network's output is not a number.
@@ -142,39 +181,36 @@ def validate(task: Task, state: State, batches: Batches) -> float:
     total = torch.zeros((), device=task.device)
     state.network.eval()
     for images, labels in batches.validation():
+        if not len(labels):
+            return None
         x = batches.normalise(images).contiguous(memory_format=torch.channels_last)
         with torch.autocast(task.device.type, torch.bfloat16, enabled=task.recipe.precision == "bfloat16"):
             logits, _ = state.network(x)
         right += (logits.argmax(1) == labels).sum()
         total += logits.float().abs().sum()
         count += len(labels)
+        pause()
     _finite(float(total), "output of the network", state.epoch + 1, learning_rate(task.recipe, state.epoch))
     return float(right) / count
 
 
-def _finite(value: float, what: str, epoch: int, rate: float) -> float:
+def result_of(task: Task, state: State, batches: Batches) -> Result:
+    """What the training gave; opens the test images where the recipe says so, once."""
+    recipe, data, test = task.recipe, task.data, None
+    if recipe.test_at_end:
+        test = evaluate(state.network, data.x_test, data.y_test, batches.normalise, 2 * recipe.batch_size).accuracy
+    return Result(
+        validation_accuracy=score(state.history, recipe.score_epochs),
+        test_accuracy=test,
+        history=tuple(state.history),
+        network=state.network,
+        normalise=batches.normalise,
+    )
+
+
+def _finite(value: float, what: str, epoch: int, rate: float) -> None:
     if value - value != 0:  # infinite or not a number
         raise Diverged(
             f"{what} is {value} in epoch {epoch} at learning rate {rate:g}; "
             f"a smaller recipe.learningRate or recipe.gradientClip would train this architecture"
         )
-    return value
-
-
-@contextmanager
-def _memory_errors_translated(task: Task) -> Iterator[None]:
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_about_memory(error):
-            raise
-        recipe = task.recipe
-        raise OutOfDeviceMemory(
-            f"recipe.batchSize {recipe.batch_size} with channels {recipe.channels} and layers {recipe.layers} does not fit "
-            f"the memory of {task.device}; want less of one of them ({error})"
-        ) from error
-
-
-def _is_about_memory(error: BaseException) -> bool:
-    """torch has no type of its own for the CPU's allocator, only this text."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

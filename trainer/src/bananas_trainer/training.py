@@ -1,5 +1,10 @@
-"""What a training consists of: a task, the state that a checkpoint keeps, and the random numbers of an epoch."""
+"""What a training consists of: a task, the state that a checkpoint keeps, and the random numbers of an epoch.
 
+An epoch draws all its random numbers, the order of the images first, from one generator; whoever has its state in the
+middle of the epoch goes on with the same numbers.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import fsum
@@ -9,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from bananas_core.api.recipe import Recipe
+from bananas_trainer.augmentation import Normalisation
 from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.networks.building import Cell, Network, Shape, build
@@ -28,12 +34,28 @@ class Task:
 
 
 @dataclass
+class Part:
+    """How far the current epoch is."""
+
+    generator: Generator
+    loss: Tensor
+    """Sum over the images so far, a scalar on the device."""
+    steps: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
 class State:
-    """All that changes during a training. Random numbers are not in it: they follow from the seed and the epoch."""
+    """All that changes during a training."""
 
     network: Network
     optimiser: Sgd
     history: list[EpochRecord] = field(default_factory=list)
+    part: Part | None = None
+    """None between two epochs."""
+    pieces: int = 1
+    """Parts of a batch whose gradients are added up; 2 after the device's memory was exceeded."""
 
     @property
     def epoch(self) -> int:
@@ -45,10 +67,18 @@ class State:
 class Result:
     """What a training gave."""
 
-    validation_accuracy: float
-    epochs: int
-    seconds: float
+    validation_accuracy: float | None
+    """None where there are no validation images."""
+    test_accuracy: float | None
+    """None where the recipe does not open the test images."""
+    history: tuple[EpochRecord, ...]
     network: Network
+    normalise: Normalisation
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs."""
+        return fsum(record.seconds for record in self.history)
 
 
 def start(task: Task) -> State:
@@ -68,15 +98,15 @@ def start(task: Task) -> State:
     return State(network, Sgd(network.named_parameters(), recipe.momentum, recipe.weight_decay))
 
 
-def result_of(state: State, score_epochs: int) -> Result:
-    """The accuracy is the mean of the last epochs', as in arXiv 1910.11858."""
-    last = state.history[-score_epochs:]
-    return Result(
-        validation_accuracy=fsum(record.validation_accuracy for record in last) / len(last),
-        epochs=state.epoch,
-        seconds=fsum(record.seconds for record in state.history),
-        network=state.network,
-    )
+def begin_epoch(task: Task, state: State) -> Part:
+    """The state before the first step of the current epoch; the order of the images is drawn first of all."""
+    return Part(generator_of(task.seed, state.epoch, "epoch", task.device), torch.zeros((), device=task.device))
+
+
+def score(history: Sequence[EpochRecord], score_epochs: int) -> float | None:
+    """The mean accuracy of the last epochs, as in arXiv 1910.11858; None without validation images."""
+    last = [r.validation_accuracy for r in history[-score_epochs:] if r.validation_accuracy is not None]
+    return fsum(last) / len(last) if last else None
 
 
 @torch.no_grad()

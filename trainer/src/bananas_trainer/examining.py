@@ -1,0 +1,117 @@
+"""What `evaluate`, `export` and `describe` do with a network: from files and architectures to facts.
+
+Called by `command.py` only, which shows the facts. Nothing here trains.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bananas_core.api.recipe import Dataset as Kind
+from bananas_core.spaces import Architecture
+from bananas_trainer.data import normalisation, read
+from bananas_trainer.datasets.dataset import Dataset
+from bananas_trainer.device import choose_device, device_name
+from bananas_trainer.errors import CheckpointUnusable, DataInvalid, RecipeInvalid
+from bananas_trainer.evaluate import evaluate
+from bananas_trainer.networks.building import PUBLISHED_SHAPES, STACKS, Network, Shape, build
+from bananas_trainer.networks.counting import measure, training_memory
+from bananas_trainer.published import Weights, network_of, read_weights, write_published
+from bananas_trainer.weights import Trained, trained_of
+
+
+def score_checkpoint(
+    checkpoint: Path, name: str, architecture: Architecture, source: tuple[Kind, Path], batch: int
+) -> dict[str, Any]:
+    """Facts of a test on the test images.
+
+    Raises:
+        AttemptError: naming the file.
+    """
+    network, weights, trained = _load(checkpoint, name, architecture)
+    data = read(*source)
+    _check(weights, network, data)
+    device = choose_device()
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    began = time.monotonic()
+    normalise = trained.normalise if trained is not None else normalisation(data.x_train)
+    score = evaluate(network, data.x_test, data.y_test, normalise, batch)
+    size = measure(network, data.image_shape)
+    return {
+        "data": data.name,
+        "data_digest": data.digest,
+        "images": score.images,
+        "accuracy": round(score.accuracy, 6),
+        "error_percent": round(100 * (1 - score.accuracy), 4),
+        "loss": round(score.loss, 6),
+        "parameters": size.parameters,
+        "auxiliary_parameters": size.auxiliary_parameters,
+        "multiply_adds": size.multiply_adds,
+        "device": device_name(device),
+        "seconds": round(time.monotonic() - began, 3),
+    }
+
+
+def export_checkpoint(checkpoint: Path, name: str, architecture: Architecture, out: Path) -> int:
+    """Writes the published form; gives the number of tensors.
+
+    Raises:
+        CheckpointUnusable
+    """
+    network, _, _ = _load(checkpoint, name, architecture)
+    write_published(out, network)
+    return len(network.state_dict())
+
+
+def size_of(architecture: Architecture, channels: int | None, layers: int | None, batch: int) -> dict[str, Any]:
+    """Facts of the network for 10 classes of 32 x 32 images.
+
+    Raises:
+        RecipeInvalid
+    """
+    cell = architecture.cell
+    published = PUBLISHED_SHAPES[type(cell)]
+    shape = Shape(
+        channels=channels or published[0],
+        layers=layers or published[1],
+        classes=10,
+        auxiliary=architecture.space == "darts",
+    )
+    if architecture.space != "darts" and shape.layers % STACKS:
+        raise RecipeInvalid(
+            f"--layers {shape.layers}: a network of space {architecture.space} has {STACKS} stacks of as many cells each; "
+            f"want a multiple of {STACKS}"
+        )
+    network = build(cell, shape)
+    size = measure(network, (3, 32, 32))
+    return {
+        "channels": shape.channels,
+        "layers": shape.layers,
+        "parameters": size.parameters,
+        "auxiliary_parameters": size.auxiliary_parameters,
+        "multiply_adds": size.multiply_adds,
+        "training_memory_bytes": training_memory(network, (3, 32, 32), batch),
+    }
+
+
+def _load(checkpoint: Path, name: str, architecture: Architecture) -> tuple[Network, Weights, Trained | None]:
+    weights = read_weights(checkpoint)
+    trained = trained_of(weights.path, weights.metadata)
+    if trained is not None and trained.architecture != architecture:
+        raise CheckpointUnusable(
+            f"{weights.path}: holds {trained.architecture.to_text()}, not {name}; want its own --genotype"
+        )
+    return network_of(architecture.cell, weights, name), weights, trained
+
+
+def _check(weights: Weights, network: Network, data: Dataset) -> None:
+    classes = network.classifier.out_features
+    if classes != data.classes:
+        raise DataInvalid(f"{data.name}: {data.classes} classes, but {weights.path} tells {classes} apart")
+    channels = next(p for p in network.parameters() if p.ndim == 4).shape[1]
+    if channels != data.image_shape[0]:
+        raise DataInvalid(
+            f"{data.name}: images of {data.image_shape[0]} channels, but {weights.path} takes images of {channels}"
+        )

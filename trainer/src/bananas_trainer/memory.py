@@ -1,0 +1,95 @@
+"""What happens when a network exceeds the memory of its device: one retry in two halves, then an error that says what fits.
+
+Called by `train.train`; the memory of the container is the kernel's and the operator's business.
+"""
+
+import gc
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from bananas_trainer.errors import OutOfDeviceMemory
+from bananas_trainer.log import warn
+from bananas_trainer.training import Result, Task, start
+
+SMALLEST_BATCH: Final = 2  # images; batch norm needs two
+
+
+def in_two_pieces(task: Task, run: Callable[[int], Result]) -> Result:
+    """Runs with whole batches and, where these do not fit and the recipe allows it, once more with batches in two halves.
+
+    Raises:
+        OutOfDeviceMemory: with the batch that would fit.
+    """
+    recipe, pieces = task.recipe, 1
+    while True:
+        try:
+            return run(pieces)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_about_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+        # Out of the except clause, which holds on to every tensor of the failed step.
+        _release(task)
+        if pieces == 1 and recipe.halve_batch and recipe.batch_size >= 2 * SMALLEST_BATCH:
+            pieces = 2
+            warn(
+                f"recipe.batchSize {recipe.batch_size} does not fit the memory of {task.device}; going on in two halves whose "
+                f"gradients are added up, so batch norms see {recipe.batch_size // 2} images"
+            )
+            continue
+        raise OutOfDeviceMemory(
+            f"recipe.batchSize {recipe.batch_size} with channels {recipe.channels} and layers {recipe.layers} does not fit "
+            f"the memory of {task.device}; {_advice(task, recipe.batch_size // pieces // 2)} ({reason})"
+        )
+
+
+def is_about_memory(error: BaseException) -> bool:
+    """torch has no type of its own for the CPU's allocator, only this text."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def largest_batch_that_fits(task: Task, largest: int) -> int | None:
+    """Of `largest` and its halves, half of these and so on, found by trying one step each; None where none fits."""
+    size = largest
+    while size >= SMALLEST_BATCH:
+        try:
+            _try_step(task, size)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_about_memory(error):
+                raise
+        else:
+            return size
+        _release(task)
+        size //= 2
+    return None
+
+
+def _advice(task: Task, largest: int) -> str:
+    fits = largest_batch_that_fits(task, largest)
+    _release(task)
+    if fits is None:
+        return f"not even {SMALLEST_BATCH} images would fit: want fewer recipe.channels or recipe.layers"
+    return f"recipe.batchSize {fits} would fit"
+
+
+def _try_step(task: Task, size: int) -> None:
+    """The memory of a step: forward, backward, and the momentum that `start` makes."""
+    state = start(task)
+    state.network.train()
+    images = torch.zeros(size, *task.data.image_shape, device=task.device)
+    with torch.autocast(task.device.type, torch.bfloat16, enabled=task.recipe.precision == "bfloat16"):
+        logits, auxiliary = state.network(images.contiguous(memory_format=torch.channels_last))
+    labels = torch.zeros(size, dtype=torch.long, device=task.device)
+    loss = cross_entropy(logits.float(), labels)
+    if auxiliary is not None:
+        loss = loss + cross_entropy(auxiliary.float(), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def _release(task: Task) -> None:
+    gc.collect()
+    if task.device.type == "cuda":
+        torch.cuda.empty_cache()
