@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,16 +49,15 @@ def deploy(paths: Paths, target: Target) -> None:
             ]
         )
     with step("operator"):
-        run([*kubectl, "apply", "-k", str(overlay(references))])
+        run([*kubectl, "apply", "-k", str(overlay(references, root() / "out" / "overlay"))])
         run(
             [*kubectl, "rollout", "status", "deployment/bananas-operator", "-n", NAMESPACE, "--timeout=180s"],
             hint=f"Look: {' '.join(kubectl)} get pods,events -n {NAMESPACE}",
         )
 
 
-def overlay(references: Mapping[str, str]) -> Path:
-    """A kustomization over manifests/base that names these images."""
-    folder = root() / "out" / "overlay"
+def overlay(references: Mapping[str, str], folder: Path) -> Path:
+    """Writes a kustomization over manifests/base that names these images into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     container = {
         "name": "operator",
@@ -70,7 +70,10 @@ def overlay(references: Mapping[str, str]) -> Path:
         "metadata": {"name": "bananas-operator", "namespace": NAMESPACE},
         "spec": {"template": {"spec": {"containers": [container]}}},
     }
-    kustomization = {"resources": ["../../manifests/base"], "patches": [{"path": "images.json"}]}
+    kustomization = {
+        "resources": [os.path.relpath(root() / "manifests" / "base", folder)],
+        "patches": [{"path": "images.json"}],
+    }
     (folder / "images.json").write_text(json.dumps(patch, indent=2))
     (folder / "kustomization.yaml").write_text(json.dumps(kustomization, indent=2))  # JSON is YAML
     return folder

@@ -50,11 +50,11 @@ def test_a_data_file_that_is_not_there_is_named_before_anything_is_changed() -> 
         check_data(Path("/no/such/file.npz"), target)
 
 
-def test_the_overlay_names_every_image_that_the_operator_hands_out() -> None:
+def test_the_overlay_names_every_image_that_the_operator_hands_out(tmp_path: Path) -> None:
     references = {name: f"registry/{name}:1" for name in ("operator", *VARIABLES)}
-    container = json.loads((overlay(references) / "images.json").read_text())["spec"]["template"]["spec"]["containers"][
-        0
-    ]
+    container = json.loads((overlay(references, tmp_path) / "images.json").read_text())["spec"]["template"]["spec"][
+        "containers"
+    ][0]
     assert container["image"] == "registry/operator:1"
     assert {v["name"]: v["value"] for v in container["env"]} == {
         variable: f"registry/{name}:1" for name, variable in VARIABLES.items()
