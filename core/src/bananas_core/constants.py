@@ -94,7 +94,6 @@ REASON_INVALID_TRIAL: Final = "InvalidTrial"
 REASON_SEARCH_FAILED: Final = "SearchFailed"
 
 # --- reasons of events that are nobody's condition ---
-EVENT_TRIAL_SUCCEEDED: Final = "TrialSucceeded"
 EVENT_TRIAL_FAILED: Final = "TrialFailed"
 EVENT_TRIAL_INTERRUPTED: Final = "TrialInterrupted"
 EVENT_NEW_BEST: Final = "NewBest"
