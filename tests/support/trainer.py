@@ -77,16 +77,22 @@ class Processes:
         self._server.stdin.close()
         self._server.wait(DEADLINE_SECONDS)
 
-    def start(self, trial: TrialFile, limits: dict[str, int] | None = None) -> Running:
-        """Starts the attempt; its files lie beside its termination file. Limits are those of setrlimit, by name."""
+    def start(
+        self, trial: TrialFile, limits: dict[str, int] | None = None, environment: dict[str, str] | None = None
+    ) -> Running:
+        """Starts the attempt; its files lie beside its termination file. Limits are those of setrlimit, by name; a negative one
+        of RLIMIT_AS is so many bytes above what the process has at its start.
+        """
         folder = Path(trial.termination_file).parent
         file, log = folder / f"trial-{trial.attempt}.json", folder / f"log-{trial.attempt}"
         file.write_text(trial.model_dump_json(by_alias=True, exclude_none=True))
-        return self.start_file(file, log, limits)
+        return self.start_file(file, log, limits, environment)
 
-    def start_file(self, file: Path, log: Path, limits: dict[str, int] | None = None) -> Running:
+    def start_file(
+        self, file: Path, log: Path, limits: dict[str, int] | None = None, environment: dict[str, str] | None = None
+    ) -> Running:
         """Starts an attempt with this trial file."""
-        return self._start(log, file=str(file), limits=limits or {})
+        return self._start(log, file=str(file), limits=limits or {}, environment=environment or {})
 
     def run_command(self, folder: Path, *arguments: str | Path) -> tuple[int, str]:
         """Runs `bananas-trainer` with these arguments; gives exit code and output, both streams together."""
@@ -134,7 +140,17 @@ class Processes:
 
 def serve() -> None:
     """Reads requests, forks, and tells who started and who ended. It has no threads, so that forking is safe."""
-    for module in ("checkpoint", "data", "device", "networks.counting", "train", "pod", "command"):
+    for module in (
+        "checkpoint",
+        "data",
+        "device",
+        "networks.counting",
+        "train",
+        "weights",
+        "pod",
+        "command",
+        "examining",
+    ):
         import_module(f"bananas_trainer.{module}")  # torch once, for all
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
@@ -166,8 +182,10 @@ def _fork(request: dict[str, Any]) -> int:
         descriptor = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
             os.dup2(descriptor, stream)
+        os.environ.update(request.get("environment", {}))
         for name, value in request.get("limits", {}).items():
-            resource.setrlimit(getattr(resource, name), (value, value))
+            limit = value if value >= 0 else _address_space() - value
+            resource.setrlimit(getattr(resource, name), (limit, limit))
         code = _run(request)
     except SystemExit as error:
         code = error.code
@@ -175,6 +193,10 @@ def _fork(request: dict[str, Any]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+def _address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _run(request: dict[str, Any]) -> int:
