@@ -7,7 +7,14 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 SOURCES := core operator/src tables predictor trainer cli devcluster manifests tests
 
-.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format cluster-up cluster-down images deploy
+.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
+  deploy .python3
+
+# devcluster/ needs Python's standard library only, but a bare Debian has not even that.
+.python3:
+	@command -v python3 >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove python3 python3-venv >/dev/null; } || \
+	  { echo "python3 is needed, and could not be installed: on Debian, apt-get install python3 python3-venv as root" >&2; exit 1; }
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -15,7 +22,7 @@ help: ## This list
 setup: ## Everything that needs no cluster, into .venv
 	@./setup.sh
 
-demo: ## A real search on a real Kubernetes, from nothing
+demo: .python3 ## A real search on a real Kubernetes, from nothing
 	@python3 -m devcluster.demo $(if $(DATA),--data '$(DATA)') $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')
 
 test: setup lint verify test-fast test-cluster ## All tests, those on the real cluster included
@@ -41,13 +48,16 @@ verify: setup ## Generated files equal what generates them
 generate: setup ## Writes the generated files
 	$(PYTHON) manifests/generate.py
 
+fixture: setup ## Keeps this release's CRDs and samples of its objects for upgrade tests
+	$(PYTHON) -m tests.support.release_fixture
+
 lock: setup ## Pins the requirement files anew
 	requirements/lock.sh
 
-cluster-up: ## A real single-node Kubernetes on this machine
+cluster-up: .python3 ## A real single-node Kubernetes on this machine
 	@python3 -m devcluster up
 
-cluster-down: ## Ends it and leaves nothing behind
+cluster-down: .python3 ## Ends it and leaves nothing behind
 	@python3 -m devcluster down
 
 images: setup cluster-up ## Builds the images and loads them into the cluster

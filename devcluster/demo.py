@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from devcluster import cluster
+from devcluster import cluster, images
 from devcluster.commands import run
 from devcluster.deploy import deploy
 from devcluster.errors import DevclusterError, Refused
@@ -54,8 +54,11 @@ def check_data(data: Path | None, target: Target) -> None:
 
 def prepare(paths: Paths, target: Target) -> None:
     """Everything that the search needs, from nothing."""
+    # Says what is missing before anything is changed.
     if target.is_development_cluster:
-        cluster.check(paths)  # says what is missing before anything is changed
+        cluster.check(paths)
+    else:
+        images.check()
     _visibly("./setup.sh")
     if target.is_development_cluster:
         _visibly(sys.executable, "-m", "devcluster", "up")
@@ -80,11 +83,11 @@ def give_volumes(data: Path | None) -> None:
     volume = [sys.executable, "-m", "devcluster", "volume", "--namespace", NAMESPACE]
     run([*volume, "checkpoints"], cwd=root())
     if data:
-        images = root() / "out" / "images.npz"  # the name that the example asks for
-        images.parent.mkdir(exist_ok=True)
-        shutil.copyfile(data, images)
-        run([*volume, "data", "--copy", str(images)], cwd=root())
-        images.unlink()
+        file = root() / "out" / "images.npz"  # the name that the example asks for
+        file.parent.mkdir(exist_ok=True)
+        shutil.copyfile(data, file)
+        run([*volume, "data", "--copy", str(file)], cwd=root())
+        file.unlink()
 
 
 def watch(target: Target) -> int:

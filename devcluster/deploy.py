@@ -14,7 +14,7 @@ from pathlib import Path
 
 from devcluster import images
 from devcluster.commands import run
-from devcluster.errors import DevclusterError
+from devcluster.errors import DevclusterError, Refused
 from devcluster.paths import Paths
 from devcluster.steps import say, step
 from devcluster.target import Target, root
@@ -87,6 +87,9 @@ def main() -> int:
     paths = Paths.from_environment()
     try:
         deploy(paths, Target.choose(paths, context=options.context, image_prefix=options.image_prefix))
+    except Refused as refusal:
+        say(f"cannot deploy from here. Nothing was changed.\n{refusal}")
+        return 2
     except DevclusterError as error:
         say(f"error: {error}")
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 
 from devcluster import base_image, containers, image_inputs, image_store, packages
@@ -34,8 +35,16 @@ def load(paths: Paths, names: Collection[str]) -> dict[str, str]:
     return wanted
 
 
+def check() -> None:
+    """Before anything is changed: whether this user can make images."""
+    if os.geteuid() != 0:
+        why = "it works on mounts and namespaces"
+        raise Refused([f"making images needs root, and this is user {os.geteuid()}: {why}. Run it with sudo."])
+
+
 def build(paths: Paths, names: Collection[str]) -> dict[str, str]:
-    packages.ensure()
+    check()
+    packages.ensure(packages.FOR_IMAGES)
     with image_store.opened(paths) as buildah:
         return {image.name: _build(paths, buildah, image) for image in _chosen(names)}
 

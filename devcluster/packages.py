@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from devcluster import commands
@@ -24,21 +24,23 @@ NEEDED = {
     "mount": "mount",
     "tar": "tar",
 }
+# The part of it that makes images, which is all that is needed for a cluster that exists.
+FOR_IMAGES = ("buildah", "debootstrap", "mount", "tar")
 POLICY = Path("/usr/sbin/policy-rc.d")
 START_NOTHING = "#!/bin/sh\n# bananas devcluster, during an installation: start nothing\nexit 101\n"
 
 
-def missing() -> list[str]:
-    return sorted(package for program, package in NEEDED.items() if not _installed(program))
+def missing(programs: Collection[str] = NEEDED) -> list[str]:
+    return sorted(NEEDED[program] for program in programs if not _installed(program))
 
 
 def _installed(program: str) -> bool:
     return shutil.which(program, path=commands.environment()["PATH"]) is not None
 
 
-def ensure() -> None:
+def ensure(programs: Collection[str] = NEEDED) -> None:
     with step("Debian packages") as current:
-        wanted = missing()
+        wanted = missing(programs)
         if POLICY.exists() and POLICY.read_text() == START_NOTHING:
             POLICY.unlink()  # left by an installation of ours that was killed
         if not wanted:

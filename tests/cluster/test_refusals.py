@@ -30,7 +30,7 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
     "an unknown space": ({"space": "resnet"}, ("spec.space", '"darts", "nasbench101", "nasbench201"')),
     "no space": ({"space": None}, ("spec.space", "Required value")),
     "an unknown evaluator": ({"evaluator": "guess"}, ("spec.evaluator", '"train", "table"')),
-    "an unknown strategy": ({"strategy": {"name": "grid"}}, ("spec.strategy.name", '"bananas", "random"')),
+    "an unknown strategy": ({"strategy": {"name": "grid"}}, ("spec.strategy.name", '"bananas", "bananasPaper"')),
     "an unknown encoding": ({"strategy": {"encoding": "onehot"}}, ("spec.strategy.encoding", '"adjacency"')),
     "an unknown acquisition": ({"strategy": {"acquisition": "best"}}, ("spec.strategy.acquisition", '"its"')),
     "an ensemble of one": (
