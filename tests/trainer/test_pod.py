@@ -285,7 +285,7 @@ NASBENCH = {
 def test_a_cell_of_a_nasbench_space_is_trained(
     processes: Processes, trial: Trial, message: Message, space: str
 ) -> None:
-    recipe = {"layers": 3, "drop_path": 0, "channels": 2, "epochs": 2}
+    recipe = {"layers": 3, "drop_path": 0, "channels": 5, "epochs": 2}
     assert processes.run(trial(architecture=NASBENCH[space], recipe=recipe)) == ExitCode.OK
     assert message()["epochs"] == 2
     assert message()["parameters"] > 0
@@ -298,6 +298,15 @@ def test_a_recipe_of_darts_is_refused_for_a_nasbench_space(
     code = processes.run(trial(architecture=NASBENCH[space], recipe={"auxiliary": True, "layers": 20}))
     want = ["recipe.layers: 20", "multiple of 3", "recipe.auxiliary: true", "recipe.dropPath: 0.2", space]
     expect_failure(code, message, ExitCode.RECIPE_INVALID, *want)
+
+
+def test_channels_that_cannot_be_split_over_the_vertices_are_refused(
+    processes: Processes, trial: Trial, message: Message
+) -> None:
+    code = processes.run(
+        trial(architecture=NASBENCH["nasbench101"], recipe={"channels": 4, "layers": 3, "drop_path": 0})
+    )
+    expect_failure(code, message, ExitCode.RECIPE_INVALID, "recipe.channels: 4", "at least 5")
 
 
 # --- progress ---

@@ -11,6 +11,7 @@ import torch
 
 from bananas_core.api.recipe import Dataset as Kind
 from bananas_core.spaces import Architecture
+from bananas_core.spaces.nasbench101 import MAX_VERTICES
 from bananas_trainer.data import normalisation, read
 from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.device import choose_device, device_name
@@ -84,6 +85,8 @@ def size_of(architecture: Architecture, channels: int | None, layers: int | None
             f"--layers {shape.layers}: a network of space {architecture.space} has {STACKS} stacks of as many cells each; "
             f"want a multiple of {STACKS}"
         )
+    if architecture.space == "nasbench101" and shape.channels < MAX_VERTICES - 2:
+        raise RecipeInvalid(f"--channels {shape.channels}: want at least {MAX_VERTICES - 2} for space nasbench101")
     network = build(cell, shape)
     size = measure(network, (3, 32, 32))
     return {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bananas_core.api.recipe import Recipe
 from bananas_core.spaces.darts import DartsArchitecture
-from bananas_core.spaces.nasbench101 import Nasbench101Architecture
+from bananas_core.spaces.nasbench101 import MAX_VERTICES, Nasbench101Architecture
 from bananas_trainer.data import Split
 from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.errors import RecipeInvalid
@@ -46,6 +46,11 @@ def _of_space(recipe: Recipe, cell: Cell) -> Iterator[str]:
         yield (
             f"recipe.layers: {recipe.layers}, but a network of space {space} has {STACKS} stacks of as many cells each; "
             f"want a multiple of {STACKS} (published: {PUBLISHED_SHAPES[type(cell)][1]})"
+        )
+    if space == "nasbench101" and recipe.channels < MAX_VERTICES - 2:
+        yield (
+            f"recipe.channels: {recipe.channels}, but they are split over up to {MAX_VERTICES - 2} vertices of a cell; "
+            f"want at least {MAX_VERTICES - 2}"
         )
     if recipe.auxiliary:
         yield f"recipe.auxiliary: true, but a network of space {space} has no auxiliary classifier; set auxiliary: false"
