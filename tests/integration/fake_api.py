@@ -208,6 +208,7 @@ class FakeApi:
             fault.times -= 1
             if fault.answer_lost:
                 self._answer(request, body)  # it happens, and nobody learns of it
+                self.calls.append(Call(request.method, request.path, 200, body, request.query_string))
                 if request.transport is not None:
                     request.transport.close()
                 return web.Response(status=500)

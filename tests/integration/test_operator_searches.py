@@ -319,12 +319,19 @@ async def test_a_foreign_job_of_the_wanted_name_is_left_alone_and_told(lab: Call
         await it.phase("Complete")
 
 
+def _refused(it: Any, path: str) -> int:
+    return sum(c.method == "POST" and c.status == 409 and c.path.endswith(path) for c in it.api.calls)
+
+
 async def test_a_foreign_predictor_deployment_is_left_alone_and_told(lab: Callable[..., Any]) -> None:
     async with lab() as it:
+        it.world.proposes = False  # what a foreign Deployment would not do
         foreign = it.api.create("Deployment", {"metadata": {"name": "s-predictor"}, "status": {"x": 1}})
         it.create(search())
         assert "s-predictor" in await it.stalled(constants.REASON_NAME_CONFLICT)
+        await it.until("it is tried again and again", lambda: _refused(it, "/deployments") >= 5)
         assert it.api.get("Deployment", "s-predictor") == foreign
+        it.world.proposes = True
         it.api.delete("Deployment", "s-predictor")
         await it.phase("Complete")
 

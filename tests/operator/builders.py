@@ -11,6 +11,8 @@ from bananas_core.contract import Report
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.nasbench201 import OPERATIONS, Nasbench201Architecture
 from bananas_operator.job import template_hash
+from bananas_operator.predictor import build_deployment
+from bananas_operator.predictor import template_hash as predictor_hash
 from bananas_operator.settings import Settings
 from bananas_operator.views import (
     ContainerEnded,
@@ -113,7 +115,14 @@ def job(index: int = 0, attempt: int = 1, the_pod: PodView | None = None, **chan
 
 
 def deployment(**changes: Any) -> DeploymentView:
-    view = DeploymentView(name="s-predictor", uid="deployment-uid", created=T0, available=True)
+    """A predictor that is up to date."""
+    view = DeploymentView(
+        name="s-predictor",
+        uid="deployment-uid",
+        created=T0,
+        template_hash=predictor_hash(build_deployment(search(), spec(), SETTINGS)),
+        available=True,
+    )
     return replace(view, **changes)
 
 

@@ -439,18 +439,28 @@ def test_a_search_without_a_predictor_gets_one() -> None:
 
 
 def test_a_predictor_of_another_template_is_brought_up_to_date() -> None:
-    made = next(a for a in decide(observed()).actions if isinstance(a, EnsurePredictor))
+    old = observed(deployment=deployment(template_hash="another"))
+    made = next(a for a in decide(old).actions if isinstance(a, EnsurePredictor))
     assert made.outdated
 
 
-def hash_of_predictor() -> str:
-    made = next(a for a in decide(observed(deployment=None)).actions if isinstance(a, EnsurePredictor))
-    return str(made.deployment["metadata"]["annotations"][constants.ANNOTATION_TEMPLATE_HASH])
-
-
 def test_a_predictor_that_is_up_to_date_is_left_alone() -> None:
-    seen = observed(deployment=deployment(template_hash=hash_of_predictor()), predictor_checked_at=at(90))
+    seen = observed(predictor_checked_at=at(90))
     assert not [a for a in decide(seen).actions if isinstance(a, EnsurePredictor)]
+
+
+def test_a_predictor_that_is_refused_is_looked_at_again_at_once_to_tell_it_and_then_when_it_is_due() -> None:
+    assert decide(settled(observed(deployment=None))).again_at == at(100)
+    refused = Finding("Deployment", "s-predictor", Problem(constants.REASON_NAME_CONFLICT, "it is another's"), at(130))
+    seen = settled(observed(deployment=None, findings=(refused,)))
+    assert decide(seen).again_at == at(130)
+    assert decide(seen, 130).again_at == at(130), "refused again, it must get another time"
+
+
+def test_a_refused_change_of_the_predictor_that_is_taken_back_is_no_stall_for_longer() -> None:
+    refused = Finding("Deployment", "s-predictor", Problem(constants.REASON_TEMPLATE_REFUSED, "memory: Invalid"), at(0))
+    seen = observed(predictor_checked_at=at(90), findings=(refused,))
+    assert [a for a in decide(seen).actions if isinstance(a, EnsurePredictor)], "its success drops the finding"
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ class SearchMemory:
 
     def forget_trials(self, living: set[str]) -> None:
         """Drops the progress of trials that have ended or are gone."""
-        for uid in set(self.progress) - living:
-            del self.progress[uid]
+        for uid in {*self.progress, *self.progress_written} - living:
+            self.progress.pop(uid, None)
             self.progress_written.pop(uid, None)
 
 

@@ -222,7 +222,7 @@ def _ensure_predictor(seen: Survey, spec: NASSearchSpec) -> list[EnsurePredictor
     outdated = deployment is not None and deployment.template_hash != predictor_hash(manifest)
     checked = seen.observed.predictor_checked_at
     fresh = checked is not None and now < checked + timedelta(seconds=seen.settings.resync_seconds)
-    if deployment is not None and not outdated and fresh:
+    if deployment is not None and not outdated and fresh and finding is None:
         return []
     account, binding = build_service_account(search), build_role_binding(search)
     return [EnsurePredictor(account, binding, manifest, outdated=outdated, present=deployment is not None)]
@@ -241,8 +241,8 @@ def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:
 
 def _again_at(seen: Survey, actions: list[Action]) -> datetime | None:
     """When the plan may change although nothing happens."""
-    if any(isinstance(action, WriteTrial | CreateJob | DeletePredictor) for action in actions):
-        return seen.now  # the next step follows from what was just written
+    if any(isinstance(action, WriteTrial | CreateJob | EnsurePredictor | DeletePredictor) for action in actions):
+        return seen.now  # the next step follows from what was just written, or from its refusal
     now, settings = seen.now, seen.settings
     times: list[datetime] = []
     for trial in seen.observed.trials:
