@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bananas_core.contract import MAX_MESSAGE_BYTES, REASON_OF_EXIT_CODE, ExitCode, FailureReport, Report, TrialFile
+from bananas_core.contract import (
+    MAX_COUNT,
+    MAX_MESSAGE_BYTES,
+    REASON_OF_EXIT_CODE,
+    ExitCode,
+    FailureReport,
+    ProgressMessage,
+    Report,
+    TrialFile,
+)
 from bananas_core.errors import ContractError
 
 
@@ -59,6 +68,23 @@ def test_a_broken_report_is_refused_with_the_field(text: str, want: str) -> None
     with pytest.raises(ContractError) as caught:
         Report.read(text)
     assert want in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["parameters", "multiplyAdds", "epochs"])
+def test_a_count_that_the_api_server_cannot_store_is_refused_with_the_field(field: str) -> None:
+    text = '{"trialUid": "u", "attempt": 1, "validationAccuracy": 0.5, "%s": %d}'
+    assert Report.read(text % (field, MAX_COUNT))
+    with pytest.raises(ContractError, match=f"report: {field}: Input should be less"):
+        Report.read(text % (field, MAX_COUNT + 1))
+
+
+@pytest.mark.parametrize("field", ["epoch", "epochs"])
+def test_progress_that_the_api_server_cannot_store_is_refused_with_the_field(field: str) -> None:
+    message = ProgressMessage(namespace="n", trial="s-0", trial_uid="u", attempt=1, epoch=1, epochs=2)
+    text = message.model_dump_json(by_alias=True, exclude_none=True)
+    huge = text.replace(f'"{field}":{getattr(message, field)}', f'"{field}":{MAX_COUNT + 1}')
+    with pytest.raises(ContractError, match=f"progress message: {field}: Input should be less"):
+        ProgressMessage.read(huge)
 
 
 def test_a_report_of_a_newer_release_with_more_fields_is_read() -> None:

@@ -37,6 +37,8 @@ TERMINATION_PATH: Final = "/dev/termination-log"
 REPORT_FILE: Final = "report.json"
 ATTEMPT_FILE: Final = "attempt"
 MAX_MESSAGE_BYTES: Final = 1024
+MAX_COUNT: Final = 2**63 - 1
+"""What the API server stores as an integer: a status with a greater one is refused, and no later one would be written."""
 
 M = TypeVar("M", bound=Model)
 
@@ -118,9 +120,9 @@ class Report(StatusModel):
     attempt: int = Field(ge=1, description="Number of the attempt, from the trial file.")
     validation_accuracy: float = Field(ge=0, le=1, allow_inf_nan=False, description="The result, from 0 to 1.")
     test_accuracy: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="Where a table has one.")
-    parameters: int | None = Field(None, ge=0, description="Trainable parameters.")
-    multiply_adds: int | None = Field(None, ge=0, description="Multiply-adds for one image.")
-    epochs: int | None = Field(None, ge=0, description="Epochs trained, over all attempts.")
+    parameters: int | None = Field(None, ge=0, le=MAX_COUNT, description="Trainable parameters.")
+    multiply_adds: int | None = Field(None, ge=0, le=MAX_COUNT, description="Multiply-adds for one image.")
+    epochs: int | None = Field(None, ge=0, le=MAX_COUNT, description="Epochs trained, over all attempts.")
     seconds: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="Seconds of training, over all attempts."
     )
@@ -174,8 +176,8 @@ class ProgressMessage(StatusModel):
     trial: str = Field(max_length=253, description="Name of the trial.")
     trial_uid: str = Field(max_length=64, description="UID of the trial.")
     attempt: int = Field(ge=1, description="Number of the attempt.")
-    epoch: int = Field(ge=0, description="Epochs done.")
-    epochs: int = Field(ge=1, description="Epochs to do.")
+    epoch: int = Field(ge=0, le=MAX_COUNT, description="Epochs done.")
+    epochs: int = Field(ge=1, le=MAX_COUNT, description="Epochs to do.")
     validation_accuracy: float | None = Field(None, ge=0, le=1, description="After the last epoch.")
 
     @classmethod
