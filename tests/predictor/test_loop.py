@@ -416,6 +416,22 @@ async def test_a_used_up_space_is_said_to_be_once_and_offers_end(
     assert len(cluster.statuses) == writes
 
 
+async def test_a_used_up_space_is_not_told_before_the_operator_has_dealt_with_its_last_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else an operator that hears of the end first takes the search for complete."""
+    monkeypatch.setitem(SPACES, "nasbench201", TINY)
+    cluster = FakeCluster(search_object(trials=100, parallelism=100, strategy={"name": "random"}))
+    async with Run(cluster) as run:
+        await run.until(lambda: len(cluster.store) == TINY.size, "all are on offer")
+        cluster.touch()
+        await run.until(lambda: not cluster._changed.is_set(), "the round")
+        assert not any(status["exhausted"] for status in cluster.statuses)
+        cluster.admit()
+        cluster.touch()
+        await run.until(lambda: bool(cluster.statuses) and cluster.statuses[-1]["exhausted"], "told of")
+
+
 async def test_metrics_show_what_the_status_says() -> None:
     cluster = FakeCluster()
     async with Run(cluster) as run:

@@ -262,7 +262,7 @@ class TrialEvaluation:
             mean_absolute_error=_rounded(score.mean_absolute_error),
             reason=self._reason,
             message=self._message,
-            exhausted=known.exhausted if search.exhausted is None else search.exhausted,
+            exhausted=known.exhausted if search.exhausted is None else search.exhausted and _all_taken_up(search),
         )
 
     def _say(self, topic: str, what: str) -> None:
@@ -283,6 +283,11 @@ def _record(trial: TrialObject) -> TrialRecord:
         validation_accuracy=status.validation_accuracy,
         origin=trial.spec.origin,
     )
+
+
+def _all_taken_up(search: Search) -> bool:
+    """Whether the operator has dealt with every trial: else it may hear of the end before it hears of the last trial."""
+    return all(record.phase != "Pending" for record in search.records)
 
 
 def _rounded(value: float | None) -> float | None:
