@@ -68,6 +68,11 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
         recipe(validationFraction=1),
         ("spec.trial.recipe.validationFraction", "less than 1"),
     ),
+    "test images in a search": (recipe(testAtEnd=True), ("testAtEnd must be false in a search",)),
+    "more random trials than budget for another strategy": (
+        {"strategy": {"name": "evolution", "initialTrials": 50}, "budget": {"trials": 20}},
+        ("strategy.initialTrials must not exceed budget.trials",),
+    ),
     "a learning rate of zero": (recipe(learningRate=0), ("spec.trial.recipe.learningRate", "greater than 0")),
     "an unknown precision": (recipe(precision="int4"), ("spec.trial.recipe.precision", '"float32", "bfloat16"')),
     "an unknown data set": (recipe(dataset="mnist"), ("spec.trial.recipe.dataset", '"digits", "npz"')),

@@ -26,6 +26,7 @@ from tests.support.cluster import ROOT, Cluster
 Object = dict[str, Any]
 FIXTURES = ROOT / "tests" / "fixtures"
 NAMESPACE = "lab"
+DEMO = "bananas-demo"
 
 DARTS = Architecture.model_validate(
     {
@@ -332,12 +333,9 @@ def demo() -> list[Object] | None:
         cluster = Cluster.of_this_machine()
     except LookupError:
         return None
-    found = [
-        item
-        for kind in (constants.SEARCH_PLURAL, constants.TRIAL_PLURAL)
-        for item in cluster.list(kind, "bananas-demo")
-    ]
-    if not any(item["kind"] == constants.SEARCH_KIND and item["status"]["phase"] == "Complete" for item in found):
+    answer = cluster.run("get", f"{constants.SEARCH_PLURAL},{constants.TRIAL_PLURAL}", "-n", DEMO, "-o", "json")
+    found: list[Object] = json.loads(answer.out)["items"] if answer.code == 0 else []
+    if not any(item.get("status", {}).get("phase") == "Complete" for item in found):
         return None
     for item in found:
         item["metadata"].pop("managedFields", None)

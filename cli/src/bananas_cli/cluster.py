@@ -50,7 +50,7 @@ class Cluster:
                 home = _namespace(file, context)
         except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise Unreachable(
-                f"no usable kubeconfig: {_one_line(error)}; set KUBECONFIG, --kubeconfig or --context"
+                f"no usable kubeconfig: {_one_line(error).rstrip('.')}; set KUBECONFIG, --kubeconfig or --context"
             ) from error
         settings.retries = False  # we decide; the client's own retries hide a dead cluster for minutes
         api: Any = client.CustomObjectsApi(client.ApiClient(settings))

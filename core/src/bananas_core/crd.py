@@ -126,6 +126,8 @@ def _filled(default: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
+    if value == "":
+        return "empty"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -59,7 +59,11 @@ def recipe_of(name_or_file: str | None, settings: list[str], source: tuple[Kind,
         return Recipe.model_validate({**fields, "dataset": kind, "file": None if kind == "digits" else path.name})
     except ValidationError as error:
         first = error.errors()[0]
-        raise RecipeInvalid(f"recipe.{'.'.join(map(str, first['loc']))}: {first['input']!r}: {first['msg']}") from error
+        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(str(info.alias) for info in Recipe.model_fields.values())
+            raise RecipeInvalid(f"recipe.{field}: no such field; there are {known}") from error
+        raise RecipeInvalid(f"recipe.{field}: {first['input']!r}: {first['msg']}") from error
 
 
 def attempt_of(architecture: Architecture, recipe: Recipe, data_dir: Path, out: Path, seed: int) -> Attempt:

@@ -22,6 +22,10 @@ class Recipe(Model):
             "validationFraction must be greater than 0 in a search: architectures are chosen by validation images, never by "
             "test images",
         ),
+        (
+            "!self.testAtEnd",
+            "testAtEnd must be false in a search: test images are opened once, for the network that was chosen in the end",
+        ),
         ("self.scoreEpochs <= self.epochs", "scoreEpochs must not exceed epochs"),
     )
 
@@ -52,7 +56,8 @@ class Recipe(Model):
         "with testAtEnd.",
     )
     test_at_end: bool = Field(
-        False, description="Whether the test images are opened, once, after the last epoch. Not for a search."
+        False,
+        description="Whether the test images are opened, once, after the last epoch. In a search it must be false.",
     )
     epochs: int = Field(50, ge=1, le=10_000, description="Passes over the training images.")
     batch_size: int = Field(96, ge=1, le=65_536, description="Images in a step.")

@@ -39,7 +39,7 @@ class Strategy(Model):
         "to the letter of arXiv 1910.11858; it has an encoding and candidates of its own), evolution (regularised), "
         "localSearch or random.",
     )
-    initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the predictor chooses.")
+    initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the strategy chooses.")
     ensemble_size: int = Field(5, ge=2, le=100, description="Networks in the ensemble.")
     encoding: Encoding = Field(
         "graph",
@@ -119,8 +119,8 @@ class NASSearchSpec(Model):
             "trial.recipe.file is a file on the data volume: set data.claim",
         ),
         (
-            "self.strategy.name == 'bananas' ? self.strategy.initialTrials <= self.budget.trials : true",
-            "strategy.initialTrials must not exceed budget.trials, else the predictor never chooses",
+            "self.strategy.name != 'random' ? self.strategy.initialTrials <= self.budget.trials : true",
+            "strategy.initialTrials must not exceed budget.trials, else all trials are random",
         ),
         ("has(self.table) == has(oldSelf.table)", "table cannot be added or removed. Make a new NASSearch instead"),
     )
@@ -169,13 +169,13 @@ class NASSearchSpec(Model):
 
 
 class Condition(StatusModel):
-    """metav1.Condition."""
+    """A condition, as every Kubernetes API has them (metav1.Condition)."""
 
     type: str = Field(max_length=316, description="Ready, Progressing, Complete, Failed or Stalled.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     observed_generation: int = Field(0, ge=0, description="Generation of the spec that this was found for.")
     last_transition_time: Time = Field(description="When status changed last.")
-    reason: str = Field(max_length=1024, description="Why, as one word.")
+    reason: str = Field(max_length=1024, description="Why, as one word; docs/reasons.md explains each.")
     message: str = Field("", max_length=4096, description="Why, for a person, and what to do.")
 
 

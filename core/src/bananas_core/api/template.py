@@ -50,7 +50,12 @@ class Toleration(Model):
     key: str | None = Field(
         None, max_length=316, description="Key of the taint; unset with operator Exists is every taint."
     )
-    operator: str | None = Field(None, pattern="^(Exists|Equal|Lt|Gt)$", max_length=8, description="Exists or Equal.")
+    operator: str | None = Field(
+        None,
+        pattern="^(Exists|Equal|Lt|Gt)$",
+        max_length=8,
+        description="Exists or Equal; Lt or Gt where the cluster has them.",
+    )
     value: str | None = Field(None, max_length=316, description="Value of the taint.")
     effect: str | None = Field(
         None,
@@ -126,7 +131,7 @@ class VolumeMount(Model):
 
     kubernetes_validations: ClassVar[tuple[tuple[str, str], ...]] = (
         (
-            "!self.mountPath.startsWith('/bananas')",
+            "self.mountPath != '/bananas' && !self.mountPath.startsWith('/bananas/')",
             "mountPath must not lie under /bananas, which holds the trial file, data and checkpoints",
         ),
     )

@@ -71,7 +71,7 @@ class Progress(StatusModel):
 class Failure(StatusModel):
     """Why a trial failed, or why its last attempt did."""
 
-    reason: str = Field(max_length=64, description="One word of a documented list.")
+    reason: str = Field(max_length=64, description="Why, as one word; docs/reasons.md explains each.")
     message: str = Field("", max_length=2048, description="For a person: what happened and what to do.")
 
 
@@ -81,7 +81,9 @@ class NASTrialStatus(StatusModel):
     phase: TrialPhase = Field(
         "Pending", description="Pending, Queued (admitted), Running, Succeeded, Failed or Cancelled (not admitted)."
     )
-    reason: str | None = Field(None, max_length=64, description="Why it was cancelled, as one word.")
+    reason: str | None = Field(
+        None, max_length=64, description="Why it was cancelled, as one word; see docs/reasons.md."
+    )
     message: str | None = Field(None, max_length=2048, description="What it waits for or why it ended, for a person.")
     validation_accuracy: float | None = Field(
         None, ge=0, le=1, description="The result: validation accuracy from 0 to 1."
