@@ -1,11 +1,10 @@
 # Every intention is one target; CI calls the same targets. `make help` lists them.
-# Settings: DATA=FILE (demo on your own images), CONTEXT=name IMAGE_PREFIX=registry/path (an existing cluster), QUICK=1 (benchmarks).
+# Settings: DATA=FILE (demo on your own images), CONTEXT=name IMAGE_PREFIX=registry/path (an existing cluster).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
-SOURCES := core operator/src tables predictor trainer cli devcluster manifests tests
 
 .PHONY: help setup demo test test-fast test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
   deploy .python3

@@ -123,7 +123,7 @@ def test_every_make_target_named_on_a_page_exists(name: str) -> None:
 
 
 def test_every_promised_target_exists_or_has_a_reason_to_come_later() -> None:
-    assert PROMISED - targets() == LATER.keys()
+    assert PROMISED - targets() <= LATER.keys()
 
 
 def test_make_help_lists_every_target() -> None:
