@@ -140,7 +140,10 @@ def find_predictor_stall(survey: Survey) -> Stall | None:
     said = observed.search.status.predictor
     if said is not None and said.reason:
         return _predictor(said.reason, said.message)
-    deployment = observed.deployment
+    return _predictor_deployment(survey, observed.deployment)
+
+
+def _predictor_deployment(survey: Survey, deployment: DeploymentView | None) -> Stall | None:
     if deployment is None or deployment.available:
         return None
     if deployment.refusal is not None:
