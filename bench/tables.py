@@ -132,10 +132,12 @@ class PoolSpace:
     name: Space = "nasbench101"
     ROUNDS = 60
     """Mutations of a cell before it stays what it is: one in twenty falls into the pool."""
+    DRAWS = 1000
 
     def __init__(self, base: SearchSpace, cells: Cells, keys: Keys) -> None:
         """Keys are sorted."""
         self._base, self._cells, self._keys = base, cells, keys
+        self._around: dict[tuple[int, float], Cells] = {}
 
     def _within(self, cells: Cells) -> NDArray[np.bool_]:
         keys = self._base.keys(cells)
@@ -157,18 +159,27 @@ class PoolSpace:
         return found[:count]
 
     def mutate(self, cells: Cells, rate: float, rng: np.random.Generator) -> Cells:
-        """Mutants in the pool; the rate rises while none is found."""
-        return self._retry(cells, lambda some, turn: self._base.mutate(some, rate * (1 + turn / 20), rng))
+        """One of the mutants in the pool that a thousand draws found; the cell itself where there was none."""
+        mutants = cells.copy()
+        for row, key in enumerate(self._base.keys(cells).tolist()):
+            if (key, rate) not in self._around:
+                fixed = np.random.default_rng(key)  # so that it does not matter who asks first
+                drawn = self._base.mutate(np.repeat(cells[row : row + 1], self.DRAWS, axis=0), rate, fixed)
+                self._around[key, rate] = drawn[self._within(drawn) & (self._base.keys(drawn) != np.uint64(key))]
+            around = self._around[key, rate]
+            if len(around):
+                mutants[row] = around[rng.integers(len(around))]
+        return mutants
 
     def mutate_original(self, spellings: Cells, rng: np.random.Generator) -> Cells:
         """Mutants in the pool."""
-        return self._retry(spellings, lambda some, _: self._base.mutate_original(some, rng))
+        return self._retry(spellings, lambda some: self._base.mutate_original(some, rng))
 
     def _retry(self, cells: Cells, mutated: Any) -> Cells:
         mutants, rows = cells.copy(), np.arange(len(cells))
         own = self._base.keys(self.settle(cells))
-        for turn in range(self.ROUNDS):
-            drawn = mutated(cells[rows], turn)
+        for _ in range(self.ROUNDS):
+            drawn = mutated(cells[rows])
             settled = self.settle(drawn)
             good = self._within(settled) & (self._base.keys(settled) != own[rows])
             mutants[rows[good]] = drawn[good]

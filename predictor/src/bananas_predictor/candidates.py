@@ -13,7 +13,7 @@ from bananas_predictor.spaces import Cells, Keys
 RANDOM_DRAWS: Final = 2**17
 """Random architectures that are drawn before a space counts as used up: on the 15,625 of NAS-Bench-201 the last unseen
 one escapes them once in 4,000 times."""
-MUTATION_ROUNDS: Final = 8
+MUTATION_ROUNDS: Final = 3
 """Rounds of mutants that are drawn while fewer than asked are new; in a nearly used neighbourhood more find nothing."""
 PAPER_ATTEMPTS: Final = 100
 PAPER_PARENTS: Final = 5
@@ -30,6 +30,25 @@ class Candidates:
     """(c, ...)"""
     parents: NDArray[np.int64]
     """(c,) index of the trial that was mutated."""
+    keys: Keys
+    """(c,) by which they are told apart."""
+
+
+class KeyMemory:
+    """Keys of cells that are asked for again and again: those of the trials."""
+
+    def __init__(self, keys: KeysOf) -> None:
+        """That computes them so."""
+        self._keys = keys
+        self._known: dict[bytes, int] = {}
+
+    def __call__(self, cells: Cells) -> Keys:
+        """(n,)"""
+        texts = [cell.tobytes() for cell in cells]
+        new = [row for row, text in enumerate(texts) if text not in self._known]
+        if new:
+            self._known.update(zip([texts[row] for row in new], self._keys(cells[new]).tolist(), strict=True))
+        return np.array([self._known[text] for text in texts], dtype=np.uint64)
 
 
 class Spellings:
@@ -96,21 +115,22 @@ def draw_far(history: History, tries: int, rng: np.random.Generator) -> Cells | 
 
 
 def mutate_best(
-    history: History, count: int, parents: int, rate: float, keys: KeysOf, rng: np.random.Generator
+    history: History, count: int, parents: int, rate: float, keys: KeysOf, tried: Keys, rng: np.random.Generator
 ) -> Candidates:
-    """Up to `count` mutants of the best architectures with a result, no two and none of these with equal keys."""
+    """Up to `count` mutants of the best architectures with a result, no two with equal keys and none with one of `tried`."""
     best = best_first(history)[:parents]
-    seen = keys(history.cells[history.has_result])
-    cells, origins = history.cells[:0], np.zeros(0, dtype=np.int64)
+    cells, found, origins = history.cells[:0], tried[:0], np.zeros(0, dtype=np.int64)
     for _ in range(MUTATION_ROUNDS):
-        if len(cells) >= count:
+        missing = count - len(cells)
+        if missing <= count // 10:  # the last few would cost as much as all before
             break
-        rows = np.resize(best, count)  # the parents in turn
-        cells = np.concatenate([cells, history.space.mutate(history.cells[rows], rate, rng)])
-        origins = np.concatenate([origins, history.indices[rows]])
-        new = unseen(keys(cells), seen)
-        cells, origins = cells[new], origins[new]
-    return Candidates(cells[:count], origins[:count])
+        rows = np.resize(rng.permutation(best), 2 * missing)  # the parents in turn; half of the mutants are not new
+        mutants = history.space.mutate(history.cells[rows], rate, rng)
+        mutant_keys = keys(mutants)
+        new = unseen(mutant_keys, np.concatenate([tried, found]))
+        cells, found = np.concatenate([cells, mutants[new]]), np.concatenate([found, mutant_keys[new]])
+        origins = np.concatenate([origins, history.indices[rows[new]]])
+    return Candidates(cells[:count], origins[:count], found[:count])
 
 
 def mutate_as_published(history: History, spellings: Spellings, rng: np.random.Generator) -> Candidates:
@@ -126,7 +146,7 @@ def mutate_as_published(history: History, spellings: Spellings, rng: np.random.G
         origins = np.concatenate([origins, np.full(len(mutants), history.indices[row])])
         new = unseen(keys(cells), seen)
         cells, origins = cells[new], origins[new]
-    return Candidates(cells, origins)
+    return Candidates(cells, origins, keys(cells))
 
 
 def unseen(keys: Keys, seen: Keys) -> NDArray[np.bool_]:

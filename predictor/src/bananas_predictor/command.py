@@ -1,26 +1,29 @@
 """The `bananas` command: searches on a laptop, without a cluster. It parses what a person gives and shows what came out."""
 
-import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bananas_core.api.search import Strategy
 from bananas_core.spaces import Space
-from bananas_predictor import loop
+from bananas_predictor import plots
 from bananas_predictor.errors import InputError, PredictorError
-from bananas_predictor.evaluation.table import Evaluated, TableEvaluation
+from bananas_predictor.evaluation.table import Evaluated
 from bananas_predictor.lines import proposal_line, read_records
-from bananas_predictor.report import Run, SearchReport, versions
+from bananas_predictor.report import AssessReport, CompareReport, SearchReport, read_report
+from bananas_predictor.runs import Finished, run_seeds
 from bananas_predictor.search import Search
 from bananas_predictor.spaces import SPACES
 from bananas_predictor.strategies import STRATEGIES
 from bananas_tables import Table, load_table
 from bananas_tables.errors import TableError
+
+R = TypeVar("R", bound=BaseModel)
 
 app = typer.Typer(help="Neural architecture search with BANANAS (arXiv 1910.11858).", no_args_is_help=True)
 
@@ -29,60 +32,121 @@ StrategyOption = Annotated[str, typer.Option("--strategy", help=f"{', '.join(STR
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every random choice.")]
 
 
+TableOption = Annotated[
+    Path | None, typer.Option("--table", help="Benchmark table. Unset: the toy table that comes with Bananas.")
+]
+TrialsOption = Annotated[int, typer.Option("--trials", min=1, max=100_000, help="Architectures to look up in a run.")]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, max=100_000, help="Runs, with seeds SEED, SEED + 1, ...")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="File for all trials of all runs, as JSON.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on from the file of --json: runs that are whole in it are not done again.")
+]
+
+
 @app.command()
 def search(
     space: SpaceOption,
-    table: Annotated[
-        Path | None, typer.Option(help="Benchmark table. Unset: the toy table that comes with Bananas.")
-    ] = None,
+    table: TableOption = None,
     strategy: StrategyOption = "bananas",
-    trials: Annotated[int, typer.Option(min=1, max=100_000, help="Architectures to look up in a run.")] = 150,
-    seeds: Annotated[int, typer.Option(min=1, max=100_000, help="Runs, with seeds SEED, SEED + 1, ...")] = 1,
+    trials: TrialsOption = 150,
+    seeds: SeedsOption = 1,
     seed: SeedOption = 0,
-    json: Annotated[Path | None, typer.Option("--json", help="File for all trials of all runs, as JSON.")] = None,
+    json: JsonOption = None,
+    resume: ResumeOption = False,
 ) -> None:
-    """Searches a space against a benchmark table, in this process."""
+    """Searches a space against a benchmark table, in this process. Ctrl-C keeps what was done."""
     settings = _strategy(strategy)
-    if json is not None and not json.absolute().parent.is_dir():
-        raise typer.BadParameter(f"{json.parent} is no folder; want a file in one that is there", param_hint="--json")
+    _check_json(json)
     tabulated = _table(_space(space), table)
-    runs: list[Run] = []
-    console = Console(stderr=True)
-    with _progress(console) as progress:
-        bar = progress.add_task("", total=trials * seeds, best="")
-        for number in range(seed, seed + seeds):
-            best = 0.0
-
-            def advance(evaluated: Evaluated, number: int = number) -> None:
-                nonlocal best
-                best = max(best, evaluated.entry.validation_accuracy)
-                progress.update(bar, advance=1, description=f"seed {number}", best=f"best {100 * best:.2f} %")
-
-            evaluation = TableEvaluation(tabulated, settings, number, trials, advance)
-            try:
-                asyncio.run(loop.run(evaluation))
-            except TableError as error:
-                raise _fail(str(error)) from error
-            if evaluation.exhausted:
-                progress.console.print(
-                    f"seed {number}: no architecture of {space} is left that was not tried; "
-                    f"ended after {len(evaluation.evaluated)} of {trials} trials"
-                )
-            runs.append(Run.of(number, evaluation.evaluated))
-    report = SearchReport(
-        space=tabulated.space,
-        strategy=settings.name,
-        settings={**settings.to_kubernetes(), "trials": trials},
-        versions=versions(),
-        table=tabulated.source,
-        runs=tuple(runs),
-    )
+    known = _known(json, resume, SearchReport)
+    with _progress() as progress:
+        done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), known)
     if json is not None:
+        _write(json, done.report.to_json())
+    Console().print(done.report.summary())
+    if done.interrupted:
+        raise _interrupted(json)
+
+
+@app.command()
+def compare(
+    space: SpaceOption,
+    table: TableOption = None,
+    strategies: Annotated[str, typer.Option(help=f"Of {', '.join(STRATEGIES)}; commas between.")] = ",".join(
+        STRATEGIES
+    ),
+    trials: TrialsOption = 150,
+    seeds: SeedsOption = 10,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    plot: Annotated[Path | None, typer.Option(help="File for the trajectories: .svg, .png or .pdf.")] = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Runs several strategies with the same seeds and shows the best validation error over the trials."""
+    chosen = [_strategy(name.strip()) for name in strategies.split(",")]
+    _check_json(json)
+    tabulated = _table(_space(space), table)
+    known = _known(json, resume, CompareReport)
+    if plot is not None:
+        _checked_plot(plot)
+    reports: list[SearchReport] = []
+    interrupted = False
+    with _progress() as progress:
+        for settings in chosen:
+            before = next((r for r in known.reports if r.strategy == settings.name), None) if known else None
+            done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), before)
+            reports.append(done.report)
+            if interrupted := done.interrupted:
+                break
+    report = CompareReport(reports=tuple(reports))
+    if json is not None:
+        _write(json, report.to_json())
+    for one in reports:
+        Console().print(one.summary())
+    if plot is not None and report.curves():
+        plots.trajectories(plot, f"{space}, {tabulated.source}", "best validation error so far, %", report.curves())
+    if interrupted:
+        raise _interrupted(json)
+
+
+@app.command()
+def assess(
+    space: SpaceOption,
+    table: TableOption = None,
+    train_sizes: Annotated[str, typer.Option(help="Numbers of training architectures; commas between.")] = "20,100,500",
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Draws of training and test architectures.")] = 5,
+    seed: SeedOption = 0,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the figures, as JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="File for predicted against measured: .svg, .png or .pdf.")] = None,
+) -> None:
+    """How well the predictors foretell architectures that they have not seen: errors and rank correlations."""
+    from bananas_predictor import assessment  # noqa: PLC0415 - torch, which the other commands need later or not at all
+
+    sizes = _sizes(train_sizes)
+    _check_json(json)
+    name = _space(space)
+    tabulated = _table(name, table)
+    if plot is not None:
+        _checked_plot(plot)
+    if len(tabulated) < max(sizes) + assessment.TEST_ROWS:
+        raise _fail(
+            f"--train-sizes: {max(sizes)} and {assessment.TEST_ROWS} to test; the table has {len(tabulated)} rows"
+        )
+    with _progress() as progress:
+        bar = progress.add_task("fits", total=len(assessment.PREDICTORS) * len(sizes), best="")
         try:
-            json.write_text(report.to_json())
-        except OSError as error:
-            raise _fail(f"--json {json}: {error.strerror}") from error
+            found = assessment.assess(
+                SPACES[name], tabulated, sizes, repeats, seed, lambda: progress.update(bar, advance=1)
+            )
+        except TableError as error:
+            raise _fail(str(error)) from error
+    report = AssessReport.of(tabulated, seed, found)
+    if json is not None:
+        _write(json, report.to_json())
     Console().print(report.summary())
+    if plot is not None:
+        panels = [(f"{one.predictor}, {one.train_size}", *one.example) for one in found]
+        plots.scatter(plot, f"{space}, {tabulated.source}", panels)
 
 
 @app.command()
@@ -119,6 +183,83 @@ def propose(
         )
 
 
+def _run(
+    progress: Progress, table: Table, strategy: Strategy, trials: int, seeds: range, known: SearchReport | None
+) -> Finished:
+    """All seeds of a strategy, with a bar."""
+    bar = progress.add_task(strategy.name, total=trials * len(seeds), best="")
+    best: dict[int, float] = {}
+
+    def advance(seed: int, evaluated: Evaluated) -> None:
+        best[seed] = max(best.get(seed, 0.0), evaluated.entry.validation_accuracy)
+        text = f"{strategy.name}, seed {seed}"
+        progress.update(bar, advance=1, description=text, best=f"best {100 * best[seed]:.2f} %")
+
+    if known is not None:
+        progress.update(bar, advance=trials * sum(known.complete(seed) is not None for seed in seeds))
+    try:
+        done = run_seeds(table, strategy, trials, seeds, advance, known)
+    except (TableError, PredictorError) as error:
+        raise _fail(str(error)) from error
+    for run in done.report.runs:
+        if run.seed in done.exhausted:
+            progress.console.print(
+                f"seed {run.seed}: no architecture of {table.space} is left that was not tried; "
+                f"ended after {len(run.trials)} of {trials} trials"
+            )
+    return done
+
+
+def _known(path: Path | None, resume: bool, kind: type[R]) -> R | None:
+    """What an earlier call has written."""
+    if not resume:
+        return None
+    if path is None:
+        raise typer.BadParameter("needs --json, the file to go on from", param_hint="--resume")
+    if not path.exists():
+        return None
+    try:
+        return read_report(path, kind)
+    except InputError as error:
+        raise _fail(str(error)) from error
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(part) for part in text.split(",") if part.strip().isdecimal() and 2 <= int(part) <= 10_000]
+    if not sizes or len(sizes) != len(text.split(",")):
+        raise typer.BadParameter(
+            f"{text!r}; want numbers from 2 to 10000 with commas between", param_hint="--train-sizes"
+        )
+    return sizes
+
+
+def _check_json(path: Path | None) -> None:
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{path.parent} is no folder; want a file in one that is there", param_hint="--json")
+
+
+def _checked_plot(path: Path) -> None:
+    try:
+        plots.check(path, "--plot")
+    except InputError as error:
+        raise _fail(str(error)) from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: an interrupted write must not cost what `--resume` goes on from."""
+    try:
+        unfinished = path.with_name(path.name + ".part")
+        unfinished.write_text(text)
+        unfinished.replace(path)
+    except OSError as error:
+        raise _fail(f"--json {path}: {error.strerror}") from error
+
+
+def _interrupted(path: Path | None) -> typer.Exit:
+    _say("interrupted" + (f"; what was done is in {path}, and --resume goes on from it" if path else ""))
+    return typer.Exit(130)
+
+
 def _space(text: str) -> Space:
     for space in SPACES:
         if space == text:
@@ -149,14 +290,14 @@ def _read(path: Path) -> str:
         raise InputError(f"--trials {path}: {error}; want a file of JSON lines, or - for standard input") from error
 
 
-def _progress(console: Console) -> Progress:
+def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[best]}"),
         TimeRemainingColumn(),
-        console=console,
+        console=Console(stderr=True),
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bananas_predictor.features import FeatureMap
-from bananas_predictor.networks import Layers, backward, forward, initial, one_thread, sizes, views
+from bananas_predictor.networks import Adam, Layers, backward, forward, initial, one_thread, sizes, views
 from bananas_predictor.spaces import Cells, Encoding, SearchSpace
 
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8  # the original's
@@ -150,15 +150,15 @@ def _train(parameters: Tensor, x: Tensor, y: Tensor, rows: Tensor, settings: Ens
     """Adam (arXiv 1412.6980) on the mean squared error of x (j * n, d) and y (j * n,); rows (steps, j * m, b)."""
     shape = sizes(x.shape[1], settings.width, settings.hidden)
     steps, _, b = rows.shape
-    parameters.grad = torch.zeros_like(parameters)
-    adam = torch.optim.AdamW(
-        [parameters], betas=(BETA1, BETA2), eps=EPSILON, weight_decay=settings.weight_decay, fused=True
-    )
-    layers, gradients = views(parameters, shape), views(parameters.grad, shape)
+    gradient = torch.zeros_like(parameters)
+    adam = Adam(parameters, gradient, (BETA1, BETA2), EPSILON)
+    layers, gradients = views(parameters, shape), views(gradient, shape)
     for step in range(steps):
         chosen = rows[step]  # (j * m, b)
         values = forward(layers, x[chosen])
         error = (values[-1] - y[chosen][..., None]).mul_(2 / b)
         backward(layers, gradients, values, error)
-        adam.param_groups[0]["lr"] = settings.learning_rate * (1 - step / steps)
-        adam.step()
+        rate = settings.learning_rate * (1 - step / steps)
+        if settings.weight_decay:
+            parameters.mul_(1 - rate * settings.weight_decay)
+        adam.step(rate)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bananas_predictor.networks import backward, forward, initial, one_thread, sizes, views
+from bananas_predictor.networks import Adam, backward, forward, initial, one_thread, sizes, views
 
 WIDTH: Final = 20
 HIDDEN: Final = 10
@@ -85,12 +85,12 @@ def _forecast(jobs: Sequence[PaperJob]) -> list[NDArray[np.float64]]:
 def train(parameters: torch.Tensor, x: torch.Tensor, y: torch.Tensor, rows: torch.Tensor) -> None:
     """Trains (j * m, p) parameters on x (j * n, d) and y (j * n,); rows (epochs, j * m, n) is who sees what and when."""
     shape = sizes(x.shape[1], WIDTH, HIDDEN)
-    parameters.grad = torch.zeros_like(parameters)
-    adam = torch.optim.Adam([parameters], lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=True)
-    layers, gradients = views(parameters, shape), views(parameters.grad, shape)
+    gradient = torch.zeros_like(parameters)
+    adam = Adam(parameters, gradient, BETAS, EPSILON)
+    layers, gradients = views(parameters, shape), views(gradient, shape)
     for epoch in rows:
         for chosen in epoch.split(BATCH, dim=1):
             values = forward(layers, x[chosen])
             error = (values[-1] - y[chosen][..., None]).sign_().mul_(1 / chosen.shape[1])
             backward(layers, gradients, values, error)
-            adam.step()
+            adam.step(LEARNING_RATE)

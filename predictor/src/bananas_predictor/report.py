@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 
 from bananas_core.spaces import Space
+from bananas_predictor.errors import InputError
 from bananas_predictor.evaluation.table import Evaluated
+from bananas_tables import Table as BenchmarkTable
+
+if TYPE_CHECKING:
+    from bananas_predictor.assessment import Assessed
+
+
+R = TypeVar("R", bound=BaseModel)
 
 
 class _Frozen(BaseModel):
@@ -64,9 +74,21 @@ class SearchReport(_Frozen):
     table: str
     runs: tuple[Run, ...]
 
+    @property
+    def trials(self) -> int:
+        """Architectures of a run."""
+        return int(self.settings["trials"])
+
     def to_json(self) -> str:
         """As a file."""
         return self.model_dump_json() + "\n"
+
+    def complete(self, seed: int) -> Run | None:
+        """The run of a seed, if it was not cut off."""
+        for run in self.runs:
+            if run.seed == seed and len(run.trials) == self.trials:
+                return run
+        return None
 
     def summary(self) -> Table:
         """Mean and standard error over the seeds, of the best by validation so far."""
@@ -89,13 +111,105 @@ class SearchReport(_Frozen):
         return table
 
 
+class CompareReport(_Frozen):
+    """The JSON of `bananas compare`."""
+
+    reports: tuple[SearchReport, ...]
+
+    def to_json(self) -> str:
+        """As a file."""
+        return self.model_dump_json() + "\n"
+
+    def curves(self) -> dict[str, NDArray[np.float64]]:
+        """(seeds, trials) best validation error so far, percent, by strategy."""
+        return {
+            report.strategy: np.array([_trajectory(run, report.trials) for run in report.runs])
+            for report in self.reports
+            if report.runs
+        }
+
+
+class Assessment(_Frozen):
+    """A predictor at a training size."""
+
+    predictor: str
+    train_size: int
+    mean_absolute_errors: tuple[float, ...]
+    """Of the repeats, percentage points."""
+    rank_correlations: tuple[float, ...]
+
+
+class AssessReport(_Frozen):
+    """The JSON of `bananas assess`."""
+
+    space: Space
+    table: str
+    seed: int
+    versions: dict[str, str]
+    assessments: tuple[Assessment, ...]
+
+    @classmethod
+    def of(cls, table: BenchmarkTable, seed: int, found: "Sequence[Assessed]") -> "AssessReport":
+        """From what was measured."""
+        assessments = [
+            Assessment(
+                predictor=one.predictor,
+                train_size=one.train_size,
+                mean_absolute_errors=one.errors,
+                rank_correlations=one.correlations,
+            )
+            for one in found
+        ]
+        return cls(
+            space=table.space, table=table.source, seed=seed, versions=versions(), assessments=tuple(assessments)
+        )
+
+    def to_json(self) -> str:
+        """As a file."""
+        return self.model_dump_json() + "\n"
+
+    def summary(self) -> Table:
+        """Means and standard errors over the repeats."""
+        table = Table(title=f"predictors on {self.space} ({self.table})", title_justify="left")
+        for name in ("predictor", "trained on", "mean absolute error, points", "rank correlation"):
+            table.add_column(name, justify="right")
+        for one in self.assessments:
+            errors, correlations = np.array(one.mean_absolute_errors) / 100, np.array(one.rank_correlations) / 100
+            table.add_row(one.predictor, str(one.train_size), _mean(errors), _mean(correlations))
+        return table
+
+
+def _trajectory(run: Run, trials: int) -> NDArray[np.float64]:
+    """(trials,) a run that ended early keeps what it had."""
+    errors = 100 * (1 - np.array([trial.validation_accuracy for trial in run.trials]))
+    best = np.minimum.accumulate(errors)
+    return np.concatenate([best, np.full(trials - len(best), best[-1])])
+
+
+def read_report(path: Path, kind: type[R]) -> R:
+    """A report that was written before.
+
+    Raises:
+        InputError: naming the file and what is wrong with it.
+    """
+    try:
+        return kind.model_validate_json(path.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; want what --json wrote"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def versions() -> dict[str, str]:
     """What the numbers depend on."""
     return {name: version(name) for name in ("bananas-predictor", "bananas-tables", "numpy", "torch")}
 
 
-def _mean(values: Sequence[float]) -> str:
-    if not values:
+def _mean(values: Sequence[float] | NDArray[np.float64]) -> str:
+    if not len(values):
         return "-"
     percents = 100 * np.array(values)
     error = percents.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")

@@ -151,10 +151,16 @@ def _used(matrices: Matrices) -> NDArray[np.bool_]:
     return used
 
 
+_KEPT_FIRST: Final = np.array(
+    [sorted(range(INNER), key=lambda v: (not number >> v & 1, v)) for number in range(2**INNER)], dtype=np.intp
+)
+"""(32, 5) order of the interior vertices that puts those whose bit is set first."""
+
+
 def _permuted(matrices: Matrices, places: NDArray[np.intp]) -> Matrices:
     """Matrices whose vertex i is the old vertex places[:, i]."""
-    rows = np.take_along_axis(matrices, places[:, :, None], axis=1)
-    return np.take_along_axis(rows, places[:, None, :], axis=2)
+    permuted: Matrices = matrices[np.arange(len(matrices))[:, None, None], places[:, :, None], places[:, None, :]]
+    return permuted
 
 
 def _with_ends(inner: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -174,9 +180,11 @@ def _prune(matrices: Matrices, ops: Ops) -> tuple[Cells, NDArray[np.bool_]]:
         reaching[:, u] = (reaching[:, u + 1 :] & matrices[:, u, u + 1 :]).any(axis=1)
     kept = reached & reaching
     matrices = matrices & kept[:, :, None] & kept[:, None, :]
-    order = np.argsort(~kept[:, 1:-1], axis=1, kind="stable")
+    inner = kept[:, 1:-1]
+    order = _KEPT_FIRST[inner @ (1 << np.arange(INNER))]
     matrices = _permuted(matrices, _with_ends(order))
-    ops = np.where(np.take_along_axis(kept[:, 1:-1], order, axis=1), np.take_along_axis(ops, order, axis=1), 0)
+    rows = np.arange(len(ops))[:, None]
+    ops = np.where(inner[rows, order], ops[rows, order], 0)
     edges = matrices.sum(axis=(1, 2))
     return _flatten(matrices, ops.astype(np.int8)), (edges > 0) & (edges <= MAX_EDGES)
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from bananas_core.api.search import Strategy
 from bananas_core.api.trial import Origin
 from bananas_predictor.acquisition import acquire
-from bananas_predictor.candidates import Candidates, KeysOf, draw_far, draw_random, mutate_best
+from bananas_predictor.candidates import Candidates, KeyMemory, KeysOf, draw_far, draw_random, mutate_best
 from bananas_predictor.history import History
+from bananas_predictor.spaces import Cells, Keys
 from bananas_predictor.strategies.choosing import Choice, Fit, fit_key
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ class _Scored:
     """Candidates after a fit."""
 
     candidates: Candidates
-    keys: NDArray[np.uint64]
-    """(c,)"""
     forecasts: NDArray[np.float64]
     """(m, c)"""
 
@@ -63,6 +62,7 @@ class BananasStrategy:
         self._settings = settings
         self._tuning = tuning
         self._enough: Final = max(2, ceil(settings.initial_trials / 2))
+        self._memory: KeyMemory | None = None
         self._scored: _Scored | None = None
         self._key: bytes = b""
 
@@ -88,7 +88,7 @@ class BananasStrategy:
         scored = self._scored
         assert scored is not None  # fit_together has seen to it
         # The candidates are those of the fit; what was proposed since is left out here.
-        left = np.flatnonzero(~np.isin(scored.keys, self._keys(history)(history.cells)))
+        left = np.flatnonzero(~np.isin(scored.candidates.keys, self._tried(history, history.cells)))
         if not len(left):
             return self._random(history, rng)  # every mutant of the best was tried
         forecasts = scored.forecasts[:, left]
@@ -139,8 +139,7 @@ class BananasStrategy:
         fitted = fit_ensembles(jobs, stale[0][0]._tuning.ensemble or DEFAULT)
         for (strategy, history, key), ensemble in zip(stale, fitted, strict=True):
             found = strategy._candidates(history)
-            keys = strategy._keys(history)(found.cells)
-            strategy._scored = _Scored(found, keys, ensemble.predict(found.cells))
+            strategy._scored = _Scored(found, ensemble.predict(found.cells))
             strategy._key = key
             strategy.fit = Fit(history.result_count, (perf_counter() - start) / len(stale))
 
@@ -153,8 +152,15 @@ class BananasStrategy:
     def _candidates(self, history: History) -> Candidates:
         settings = self._settings
         rng = np.random.default_rng(np.random.SeedSequence([history.seed, history.result_count, 2]))
-        keys = self._keys(history)
-        return mutate_best(history, settings.candidates, self._tuning.parents, settings.mutation_rate, keys, rng)
+        tried = self._tried(history, history.cells[history.has_result])
+        return mutate_best(
+            history, settings.candidates, self._tuning.parents, settings.mutation_rate, self._keys(history), tried, rng
+        )
+
+    def _tried(self, history: History, cells: Cells) -> Keys:
+        if self._memory is None:
+            self._memory = KeyMemory(self._keys(history))
+        return self._memory(cells)
 
     def _random(self, history: History, rng: np.random.Generator) -> Choice | None:
         tries = self._tuning.start_tries

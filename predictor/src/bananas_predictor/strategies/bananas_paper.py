@@ -70,7 +70,7 @@ class BananasPaperStrategy:
         scored = self._scored
         assert scored is not None  # fit_together has seen to it
         seen = set(history.space.keys_original(history.cells).tolist())
-        keys = history.space.keys_original(scored.candidates.cells).tolist()
+        keys = scored.candidates.keys.tolist()
         for row in scored.order.tolist():
             if keys[row] in seen:
                 continue
