@@ -185,7 +185,7 @@ def main() -> None:
     names = options.tables.split(",")
     result: dict[str, Any] = {
         "command": "python -m bench.search " + " ".join(sys.argv[1:]),
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "load_at_start": os.getloadavg(),
         "versions": {name: version(name) for name in ("bananas-predictor", "numpy", "torch")},
         "bananas": {"settings": Strategy().to_kubernetes(), "tuning": asdict(Tuning())},
@@ -215,7 +215,7 @@ def main() -> None:
     print("\n".join(texts))
 
 
-def _processor() -> str:
+def processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

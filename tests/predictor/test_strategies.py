@@ -150,18 +150,25 @@ def test_the_papers_training_is_that_of_a_plain_loop() -> None:
     flat = torch.from_numpy(paper_network.initial(shape, 1, again))
     order = again.random((1, 150, 40), dtype=np.float32).argsort(axis=2)[0]
     linear = []
-    for weights, bias in paper_network.views(flat, shape):
-        layer = torch.nn.Linear(*weights.shape[1:])
-        layer.weight.data, layer.bias.data = weights[0].T.clone(), bias[0, 0].clone()
+    for matrix, bias in paper_network.views(flat, shape):
+        layer = torch.nn.Linear(*matrix.shape[1:])
+        layer.weight.data, layer.bias.data = matrix[0].T.clone(), bias[0, 0].clone()
         linear += [layer, torch.nn.ReLU()]
     network = torch.nn.Sequential(*linear[:-1])
-    adam = torch.optim.Adam(network.parameters(), lr=0.01, betas=(0.9, 0.99), eps=1e-7)
+    weights = list(network.parameters())
+    moments = [(torch.zeros_like(w), torch.zeros_like(w)) for w in weights]
+    steps = 0
     x, y = torch.from_numpy(bits.astype(np.float32)), torch.from_numpy((100 * (1 - accuracies)).astype(np.float32))
     for epoch in order[:3]:
         for rows in (epoch[:32], epoch[32:]):
-            adam.zero_grad()
+            network.zero_grad()
             (network(x[rows])[:, 0] - y[rows]).abs().mean().backward()
-            adam.step()
+            steps += 1
+            for weight, (first, second) in zip(weights, moments, strict=True):  # Adam with Keras' epsilon
+                first.lerp_(weight.grad, 0.1)
+                second.lerp_(weight.grad**2, 0.01)
+                rate = 0.01 * (1 - 0.99**steps) ** 0.5 / (1 - 0.9**steps)
+                weight.data -= rate * first / (second.sqrt() + 1e-7)
     few = torch.from_numpy(paper_network.initial(shape, 1, np.random.default_rng(np.random.SeedSequence((7,)))))
     with torch.no_grad():
         paper_network.train(few, x, y, torch.from_numpy(order[None, :3]).transpose(0, 1).contiguous())
