@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help setup demo test test-fast test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
-  deploy bench-trainer .python3
+  deploy bench-trainer bench-search bench-predictor .python3
 
 # devcluster/ needs Python's standard library only, but a bare Debian has not even that.
 .python3:
@@ -64,6 +64,12 @@ images: setup cluster-up ## Builds the images and loads them into the cluster
 
 deploy: setup $(if $(CONTEXT),,cluster-up) ## Builds the images; installs CRDs and operator into the cluster
 	@python3 -m devcluster.deploy $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')
+
+bench-search: setup ## Every strategy on the tables of ../shared/data, paired fresh seeds (QUICK=1: three minutes)
+	OMP_NUM_THREADS=1 $(PYTHON) -m bench.search $(if $(QUICK),--quick)
+
+bench-predictor: setup ## What a proposal costs, against the original recipe as a plain torch loop (QUICK=1: one minute)
+	OMP_NUM_THREADS=1 $(PYTHON) -m bench.predictor $(if $(QUICK),--quick)
 
 bench-trainer: setup ## Speed of the trainer; PART=learn, PART=rank: whether it learns, and ranks as the tables; QUICK=1 tries it
 	$(PYTHON) -m bench.trainer --part $(or $(PART),speed) $(if $(QUICK),--quick)
