@@ -116,3 +116,21 @@ def test_a_deletion_ends_what_the_watch_owed() -> None:
     clock.now = 9
     cache.remove(TRIALS, item("a", 11))
     assert cache.seconds_untold() == 0
+
+
+def test_what_no_decision_needs_and_weighs_most_is_not_kept() -> None:
+    cache = Cache(clock=Clock())
+    heavy = item("a", 10)
+    heavy["metadata"]["managedFields"] = [{"manager": "x"}]
+    cache.put(TRIALS, heavy, "watch")
+    assert cache.by_uid(TRIALS, "a") == item("a", 10)
+
+
+def test_a_foreign_job_that_was_read_by_its_name_is_not_expected_from_the_watch() -> None:
+    clock = Clock()
+    cache = Cache(clock=clock)
+    foreign = item("theirs", 10, "Job")
+    del foreign["metadata"]["labels"]
+    assert not cache.put(JOBS, foreign, "list")
+    clock.now = 100
+    assert cache.seconds_untold() == 0

@@ -84,6 +84,11 @@ async def test_a_ring_during_a_backoff_does_not_shorten_it() -> None:
     assert await taken(q, 1) == A
 
 
+async def test_a_backoff_may_begin_shorter() -> None:
+    q = queue()
+    assert [q.failed(A, 0.01) for _ in range(3)] == pytest.approx([0.01, 0.02, 0.04])
+
+
 async def test_two_workers_share_the_keys() -> None:
     q = queue()
     first, second = asyncio.create_task(q.take()), asyncio.create_task(q.take())

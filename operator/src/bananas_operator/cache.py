@@ -49,6 +49,11 @@ def owner_of(item: Json) -> str:
     return labels.get(constants.LABEL_SEARCH_UID, "")
 
 
+def lean(item: Json) -> Json:
+    """An object without its managedFields: most of what it weighs, and nothing is decided from them."""
+    return {**item, "metadata": {key: value for key, value in item["metadata"].items() if key != "managedFields"}}
+
+
 class _Kind:
     """The objects of one kind, and an index by owner."""
 
@@ -85,10 +90,11 @@ class Cache:
     # --- in ---
 
     def put(self, resource: Resource, item: Json, source: Source) -> bool:
-        """Takes an object; false if it is older than what is known, or deleted meanwhile."""
-        item.setdefault("kind", resource.kind)  # items of a list carry none
+        """Takes an object; false if it is older than what is known, deleted meanwhile, or none that is watched."""
+        item = lean({"kind": resource.kind, **item})  # items of a list carry no kind
         uid, version = uid_of(item), version_of(item)
-        if uid in self._gone:
+        foreign = resource in LABEL_SELECTOR and not owner_of(item)  # read by its name; no watch will ever tell of it
+        if uid in self._gone or foreign:
             return False
         self._listen(resource, uid, version, source)
         known = self._kinds[resource].items.get(uid)
@@ -267,7 +273,7 @@ class Lister:
         page = await self._api.list_page(resource, namespace, query)
         version = version_of(page)  # of the first page: later pages show the same snapshot
         while True:
-            items += page.get("items") or []
+            items += map(lean, page.get("items") or ())
             following = page["metadata"].get("continue")
             if not following:
                 return items, version

@@ -16,6 +16,7 @@ from bananas_operator.errors import NotFoundError
 from bananas_operator.facts import FactFinder
 from bananas_operator.memory import Memory
 from bananas_operator.parse import controller_uid, deployment_view, job_view, pod_view, search_view, trial_view
+from bananas_operator.pod import digest
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import DEPLOYMENTS, EVENTS, JOBS, PODS, TRIALS, Json
 from bananas_operator.settings import Settings
@@ -39,7 +40,7 @@ class Observer:
         self._memory = memory
         self._settings = settings
         self._facts = FactFinder(api, settings)
-        self._parsed: dict[str, tuple[tuple[str, int], TrialView]] = {}
+        self._parsed: dict[str, tuple[tuple[str, str], TrialView]] = {}
 
     async def observe(self, key: SearchKey, now: datetime) -> Observed | None:
         """Everything of a search; None if there is none of this name."""
@@ -79,11 +80,13 @@ class Observer:
 
     def _trials(self, search: SearchView) -> tuple[TrialView, ...]:
         items = [item for item in self._cache.owned(TRIALS, search.uid) if controller_uid(item) == search.uid]
-        return tuple(sorted((self._trial(item, search) for item in items), key=lambda trial: (trial.index, trial.name)))
+        asked = _asked(search)
+        found = (self._trial(item, search, asked) for item in items)
+        return tuple(sorted(found, key=lambda trial: (trial.index, trial.name)))
 
-    def _trial(self, item: Json, search: SearchView) -> TrialView:
-        """Parsed once for each version: hashing ten thousand architectures in every pass takes seconds."""
-        uid, mark = item["metadata"]["uid"], (item["metadata"]["resourceVersion"], search.generation)
+    def _trial(self, item: Json, search: SearchView, asked: str) -> TrialView:
+        """Parsed once for each version: hashing ten thousand architectures takes seconds, in which nothing else goes on."""
+        uid, mark = item["metadata"]["uid"], (item["metadata"]["resourceVersion"], asked)
         known = self._parsed.get(uid)
         if known is not None and known[0] == mark:
             return known[1]
@@ -164,6 +167,15 @@ class Observer:
                 pods = self._pods(search, "predictor", predictor_module.CONTAINER)
                 return deployment_view(item, tuple(view for views in pods.values() for view in views))
         return None
+
+
+def _asked(search: SearchView) -> str:
+    """What of the search its trials are compared with; no part of it that a person changes in flight."""
+    spec = search.spec
+    if spec is None:
+        return ""
+    table = spec.table.to_kubernetes() if spec.table is not None else None
+    return digest([spec.space, spec.evaluator, table, spec.trial.recipe.to_kubernetes()])
 
 
 def _latest(pods: list[PodView]) -> PodView | None:

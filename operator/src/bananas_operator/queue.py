@@ -70,12 +70,13 @@ class SearchQueue:
             self.ring(key, again_after)
         self._waker.set()
 
-    def failed(self, key: SearchKey) -> float:
-        """Ends a pass that failed; returns the seconds until the next."""
+    def failed(self, key: SearchKey, backoff_seconds: float | None = None) -> float:
+        """Ends a pass that failed; returns the seconds until the next, at first `backoff_seconds` if given."""
         self._working.discard(key)
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        wait = min(self._limit, self._backoff * 2.0 ** min(count, 30)) * (0.5 + self._jitter() / 2)
+        first = self._backoff if backoff_seconds is None else backoff_seconds
+        wait = min(self._limit, first * 2.0 ** min(count, 30)) * (0.5 + self._jitter() / 2)
         self._due[key] = self._clock() + wait
         self._waker.set()
         return wait

@@ -20,7 +20,8 @@ from bananas_operator.settings import Settings
 log = structlog.get_logger()
 
 STALE_SECONDS = 0.1
-"""After a conflict: long enough for the writer before us to finish, short enough to be unseen."""
+"""After a first conflict: long enough for the writer before us to finish, short enough to be unseen. It doubles, because
+while a watch is dead the same conflict comes again and again."""
 
 
 class Reconciler:
@@ -66,7 +67,7 @@ class Reconciler:
                     again_after = await self.reconcile(key)
             except StaleError as error:
                 log.info("changed meanwhile", namespace=key.namespace, search=key.name, error=str(error))
-                self._queue.done(key, STALE_SECONDS)
+                self._queue.failed(key, STALE_SECONDS)
             except ApiError as error:
                 self._failed(key, error)
             except Exception as error:
