@@ -286,7 +286,11 @@ class FakeApi:
             raise StatusError(code, "Forbidden" if code == 403 else "Invalid", message)
         if request.query.get("dryRun") == "All":
             return body
-        return self.create(kind, body, namespace)
+        made = self.create(kind, body, namespace)
+        owners = {owner["uid"] for owner in made["metadata"].get("ownerReferences") or ()}
+        if owners and owners.isdisjoint(item["metadata"]["uid"] for item in self.objects.values()):
+            self.delete(kind, made["metadata"]["name"], namespace)  # the garbage collector: its owner is gone
+        return made
 
     def _patch(self, kind: str, namespace: str, name: str, sub: str | None, body: Object) -> Object:
         item = deepcopy(self._existing(kind, namespace, name))
