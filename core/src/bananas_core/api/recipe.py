@@ -63,6 +63,10 @@ class Recipe(Model):
     batch_size: int = Field(96, ge=1, le=65_536, description="Images in a step.")
     channels: int = Field(36, ge=1, le=1024, description="Channels of the first cells; doubled at each reduction.")
     layers: int = Field(20, ge=1, le=200, description="Cells one after the other.")
+    stem: Literal["cifar", "imagenet"] = Field(
+        "cifar",
+        description="First layers of a network of space darts: cifar keeps the size of the image, imagenet divides it by 8.",
+    )
     auxiliary: bool = Field(True, description="Whether an auxiliary classifier helps the training.")
     auxiliary_weight: float = Field(0.4, ge=0, le=10, description="Weight of the auxiliary loss.")
     cutout: int = Field(
