@@ -90,6 +90,14 @@ def test_size_and_depth_are_those_of_the_tensors(tmp_path: Path, cell: Cell, lay
     assert network.state_dict().keys() == state.keys()
 
 
+def test_a_network_for_large_images_is_known_by_its_stem(tmp_path: Path) -> None:
+    with torch.no_grad():
+        state = build(NAMED["BANANAS"], Shape(4, 3, 5, stem="imagenet", auxiliary=True)).state_dict()
+    torch.save(state, tmp_path / "x.pt")
+    network = network_of(NAMED["BANANAS"], read_weights(tmp_path / "x.pt"), "BANANAS")
+    assert network.state_dict().keys() == state.keys()
+
+
 def test_a_checkpoint_of_another_genotype_is_refused_with_the_first_keys_that_differ(tmp_path: Path) -> None:
     published(tmp_path / "x.pt", NAMED["DARTS_V2"])
     with pytest.raises(CheckpointUnusable) as caught:

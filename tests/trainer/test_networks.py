@@ -51,6 +51,27 @@ def test_a_published_genotype_has_the_published_size_when_it_is_small(name: str,
     assert measure(network, (3, 32, 32)).parameters == want
 
 
+def test_the_network_for_large_images_has_the_published_size() -> None:
+    """DARTS_V2 on ImageNet: 4.7 M parameters (arXiv 1806.09055, table 3).
+
+    The 574 M multiply-adds of that table are another way of counting: convolutions and linear layers alone make 530 M.
+    """
+    network = DartsNetwork(NAMED["DARTS_V2"], channels=48, layers=14, classes=1000, stem="imagenet")
+    size = measure(network, (3, 224, 224))
+    assert round(size.parameters / 1e6, 1) == 4.7
+    assert size.multiply_adds < 574e6
+
+
+def test_the_network_for_large_images_can_be_trained() -> None:
+    network = DartsNetwork(NAMED["BANANAS"], channels=2, layers=3, classes=5, stem="imagenet", auxiliary=True)
+    logits, auxiliary = network(torch.rand(2, 3, 224, 224))
+    assert auxiliary is not None
+    assert logits.shape == auxiliary.shape == (2, 5)
+    (logits.sum() + auxiliary.sum()).backward()
+    names = set(network.state_dict())
+    assert {"stem0.0.weight", "stem0.3.weight", "stem1.1.weight", "cells.0.preprocess0.conv_1.weight"} <= names
+
+
 @pytest.mark.parametrize(("auxiliary", "want"), [(True, 1_650), (False, 1_636)])
 def test_the_state_dict_has_the_published_number_of_keys(auxiliary: bool, want: int) -> None:
     with torch.device("meta"):

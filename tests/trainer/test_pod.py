@@ -309,6 +309,18 @@ def test_channels_that_cannot_be_split_over_the_vertices_are_refused(
     expect_failure(code, message, ExitCode.RECIPE_INVALID, "recipe.channels: 4", "at least 5")
 
 
+def test_the_stem_for_large_images_is_refused_where_it_does_not_fit(
+    processes: Processes, trial: Trial, message: Message
+) -> None:
+    code = processes.run(trial(recipe={"stem": "imagenet", "auxiliary": True}))
+    want = ["recipe.layers: 2", "imagenet stem divided it by 8", "multiples of 32", "recipe.auxiliary", "224 to 256"]
+    expect_failure(code, message, ExitCode.RECIPE_INVALID, *want)
+    code = processes.run(
+        trial(architecture=NASBENCH["nasbench201"], recipe={"stem": "imagenet", "layers": 3, "drop_path": 0})
+    )
+    expect_failure(code, message, ExitCode.RECIPE_INVALID, "recipe.stem: imagenet", "want cifar")
+
+
 # --- progress ---
 
 

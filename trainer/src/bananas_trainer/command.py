@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -48,6 +49,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instea
 CheckpointOption = Annotated[
     Path, typer.Option(help="A state_dict of torch.save, weights.safetensors, or a directory of train.")
 ]
+
+
+class StemChoice(Enum):
+    """First layers of a network."""
+
+    CIFAR = "cifar"
+    IMAGENET = "imagenet"
 
 
 @app.command()
@@ -120,6 +128,9 @@ def describe(
         int | None, typer.Option(min=1, max=1024, help="Channels of the first cells; unset: as published.")
     ] = None,
     layers: Annotated[int | None, typer.Option(min=1, max=200, help="Cells; unset: as published.")] = None,
+    stem: Annotated[
+        StemChoice, typer.Option(help="imagenet: for 1,000 classes of 224 x 224 images, space darts only.")
+    ] = StemChoice.CIFAR,
     as_json: JsonOption = False,
 ) -> None:
     """Counts parameters, multiply-adds and memory for 10 classes of 32 x 32 images, and draws the cells."""
@@ -128,7 +139,7 @@ def describe(
 
         from bananas_trainer.examining import size_of  # noqa: PLC0415 - loads torch
 
-        facts = size_of(architecture, channels, layers, _MEMORY_BATCH)
+        facts = size_of(architecture, channels, layers, stem.value, _MEMORY_BATCH)
     _show({"genotype": genotype, **facts}, as_json)
     if not as_json:
         console = Console(highlight=False)

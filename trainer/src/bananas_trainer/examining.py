@@ -17,8 +17,9 @@ from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.device import choose_device, device_name
 from bananas_trainer.errors import CheckpointUnusable, DataInvalid, RecipeInvalid
 from bananas_trainer.evaluate import evaluate
-from bananas_trainer.networks.building import PUBLISHED_SHAPES, STACKS, Network, Shape, build
+from bananas_trainer.networks.building import LARGE_SHAPE, PUBLISHED_SHAPES, STACKS, Network, Shape, build
 from bananas_trainer.networks.counting import measure, training_memory
+from bananas_trainer.networks.darts import Stem
 from bananas_trainer.published import Weights, network_of, read_weights, write_published
 from bananas_trainer.weights import Trained, trained_of
 
@@ -66,19 +67,25 @@ def export_checkpoint(checkpoint: Path, name: str, architecture: Architecture, o
     return len(network.state_dict())
 
 
-def size_of(architecture: Architecture, channels: int | None, layers: int | None, batch: int) -> dict[str, Any]:
-    """Facts of the network for 10 classes of 32 x 32 images.
+def size_of(
+    architecture: Architecture, channels: int | None, layers: int | None, stem: Stem, batch: int
+) -> dict[str, Any]:
+    """Facts of the network for 10 classes of 32 x 32 images, or 1,000 of 224 x 224.
 
     Raises:
         RecipeInvalid
     """
     cell = architecture.cell
-    published = PUBLISHED_SHAPES[type(cell)]
+    large = stem == "imagenet"
+    published = LARGE_SHAPE if large else PUBLISHED_SHAPES[type(cell)]
+    if large and architecture.space != "darts":
+        raise RecipeInvalid(f"--stem {stem}: only networks of space darts have it; want cifar")
     shape = Shape(
         channels=channels or published[0],
         layers=layers or published[1],
-        classes=10,
+        classes=1000 if large else 10,
         auxiliary=architecture.space == "darts",
+        stem=stem,
     )
     if architecture.space != "darts" and shape.layers % STACKS:
         raise RecipeInvalid(
@@ -88,14 +95,15 @@ def size_of(architecture: Architecture, channels: int | None, layers: int | None
     if architecture.space == "nasbench101" and shape.channels < MAX_VERTICES - 2:
         raise RecipeInvalid(f"--channels {shape.channels}: want at least {MAX_VERTICES - 2} for space nasbench101")
     network = build(cell, shape)
-    size = measure(network, (3, 32, 32))
+    image = (3, 224, 224) if large else (3, 32, 32)
+    size = measure(network, image)
     return {
         "channels": shape.channels,
         "layers": shape.layers,
         "parameters": size.parameters,
         "auxiliary_parameters": size.auxiliary_parameters,
         "multiply_adds": size.multiply_adds,
-        "training_memory_bytes": training_memory(network, (3, 32, 32), batch),
+        "training_memory_bytes": training_memory(network, image, batch),
     }
 
 

@@ -9,7 +9,7 @@ from bananas_trainer.data import Split
 from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.errors import RecipeInvalid
 from bananas_trainer.networks.building import PUBLISHED_SHAPES, STACKS, Cell, halvings
-from bananas_trainer.networks.darts import AUXILIARY_SIDES
+from bananas_trainer.networks.darts import AUXILIARY_SIDES, LARGE_AUXILIARY_SIDES, STEM_FACTORS
 
 
 def check_recipe(recipe: Recipe, cell: Cell, data: Dataset, parts: Split) -> None:
@@ -41,6 +41,8 @@ def _of_numbers(recipe: Recipe, data: Dataset) -> Iterator[str]:
 def _of_space(recipe: Recipe, cell: Cell) -> Iterator[str]:
     if isinstance(cell, DartsArchitecture):
         return
+    if recipe.stem != "cifar":
+        yield f"recipe.stem: {recipe.stem}, but only networks of space darts have another; want cifar"
     space = "nasbench101" if isinstance(cell, Nasbench101Architecture) else "nasbench201"
     if recipe.layers % STACKS:
         yield (
@@ -61,19 +63,18 @@ def _of_space(recipe: Recipe, cell: Cell) -> Iterator[str]:
 def _of_images(recipe: Recipe, cell: Cell, data: Dataset) -> Iterator[str]:
     _, h, w = data.image_shape
     images = f"the images of {data.name} are {w} x {h} pixels"
+    stem = "" if recipe.stem == "cifar" else f" after the {recipe.stem} stem divided it by {STEM_FACTORS[recipe.stem]}"
+    sides = AUXILIARY_SIDES if recipe.stem == "cifar" else LARGE_AUXILIARY_SIDES
     times = halvings(cell, recipe.layers)
-    factor = 2**times
+    factor = STEM_FACTORS[recipe.stem] << times
     if h % factor or w % factor:
         yield (
-            f"recipe.layers: {recipe.layers} layers halve an image {times} times, and {images}; "
+            f"recipe.layers: {recipe.layers} layers halve an image {times} times{stem}, and {images}; "
             f"want images whose sides are multiples of {factor}"
         )
-    if (
-        recipe.auxiliary
-        and isinstance(cell, DartsArchitecture)
-        and not {h // factor, w // factor} <= set(AUXILIARY_SIDES)
-    ):
-        smallest, largest = AUXILIARY_SIDES[0] * factor, AUXILIARY_SIDES[-1] * factor
+    fits = {h // factor, w // factor} <= set(sides)
+    if recipe.auxiliary and isinstance(cell, DartsArchitecture) and not fits:
+        smallest, largest = sides[0] * factor, sides[-1] * factor
         yield (
             f"recipe.auxiliary: true, but the auxiliary classifier takes images of {smallest} to {largest} pixels, "
             f"and {images}; set auxiliary: false"

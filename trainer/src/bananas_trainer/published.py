@@ -26,7 +26,8 @@ from bananas_trainer.networks.building import STACKS, Cell, Network, Shape, buil
 
 WEIGHTS_FILE: Final = "weights.safetensors"
 _COUNTER: Final = ".num_batches_tracked"
-_STEMS: Final = ("stem.0.weight", "stem.op.0.weight")
+_STEMS: Final = ("stem.0.weight", "stem.op.0.weight", "stem0.0.weight")
+_LARGE_STEM: Final = "stem1.1.weight"
 _DIFFERENCES_SHOWN: Final = 3
 
 
@@ -153,10 +154,13 @@ def _shape(cell: Cell, weights: Weights) -> Shape:
     cells = max(numbers) + 1
     blocks = len({name.split(".")[1] for name in tensors if ".conv_a." in name})  # between stages, not cells
     layers = cells if is_darts else max(STACKS, (cells - blocks) // STACKS * STACKS)
+    is_large = is_darts and _LARGE_STEM in tensors
+    width = tensors[_LARGE_STEM].shape[0] if is_large else stem.shape[0]
     return Shape(
-        channels=max(1, stem.shape[0] // 3 if is_darts else stem.shape[0]),
+        channels=max(1, width // 3) if is_darts and not is_large else width,
         layers=layers,
         classes=head.shape[0],
         image_channels=stem.shape[1],
         auxiliary=any(name.startswith("auxiliary_head.") for name in tensors),
+        stem="imagenet" if is_large else "cifar",
     )

@@ -25,6 +25,7 @@ SEARCH: Final = {
     "epochs": Setting(50, "epochs", _BANANAS),
     "channels": Setting(36, "channels", _BANANAS),
     "layers": Setting(20, "cells", _BANANAS),
+    "stem": Setting("cifar", "", _DARTS),
     "batch_size": Setting(96, "images", _DARTS),
     "validation_fraction": Setting(0.3, "of the training images", f"{_BANANAS}: the first 70 % train"),
     "score_epochs": Setting(5, "last epochs, averaged", _BANANAS),

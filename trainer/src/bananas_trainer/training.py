@@ -90,6 +90,7 @@ def start(task: Task) -> State:
         classes=task.data.classes,
         image_channels=task.data.image_shape[0],
         auxiliary=recipe.auxiliary,
+        stem=recipe.stem,
     )
     network = build(task.architecture, shape)
     initialise(network, generator_of(task.seed, 0, "weights", torch.device("cpu")))

@@ -6,7 +6,7 @@ from typing import Final
 from bananas_core.spaces.darts import DartsArchitecture
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_core.spaces.nasbench201 import Nasbench201Architecture
-from bananas_trainer.networks.darts import DartsNetwork, reductions
+from bananas_trainer.networks.darts import DartsNetwork, Stem, reductions
 from bananas_trainer.networks.nasbench101 import Nasbench101Network
 from bananas_trainer.networks.nasbench201 import Nasbench201Network
 
@@ -27,6 +27,7 @@ class Shape:
     classes: int
     image_channels: int = 3
     auxiliary: bool = False
+    stem: Stem = "cifar"
 
 
 PUBLISHED_SHAPES: Final = {
@@ -35,6 +36,8 @@ PUBLISHED_SHAPES: Final = {
     Nasbench201Architecture: (16, 15),  # arXiv 2001.00326: 3 stages of N = 5 cells
 }
 """Channels and layers."""
+LARGE_SHAPE: Final = (48, 14)
+"""The same of the networks for large images (arXiv 1806.09055)."""
 
 
 def build(cell: Cell, shape: Shape) -> Network:
@@ -48,6 +51,7 @@ def build(cell: Cell, shape: Shape) -> Network:
                 classes=shape.classes,
                 image_channels=shape.image_channels,
                 auxiliary=shape.auxiliary,
+                stem=shape.stem,
             )
         case Nasbench101Architecture():
             return Nasbench101Network(
