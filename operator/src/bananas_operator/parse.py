@@ -176,8 +176,14 @@ def pod_view(item: Json, container: str) -> PodView:
         available=ready.get("status") == "True",
         state=_state(state.get("state") or {}),
         restarts=state.get("restartCount", 0),
-        last_message=(last.get("message") or last.get("reason") or "")[-500:],
+        last_message=_last_line(last.get("message", "")) or last.get("reason", ""),
     )
+
+
+def _last_line(text: str) -> str:
+    """What a person needs of a traceback: its end."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ""
 
 
 def deployment_view(item: Json, pods: tuple[PodView, ...]) -> DeploymentView:
