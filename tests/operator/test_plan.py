@@ -494,6 +494,24 @@ def test_a_predictor_that_cannot_work_is_told_while_trials_on_offer_go_on(view: 
     assert writes(todo)["s-0"].phase == "Queued"
 
 
+def test_a_refused_predictor_that_is_made_anew_stays_stalled_until_the_new_one_is_judged() -> None:
+    told = settled(observed(deployment=deployment(available=False, refusal="exceeded quota: q")))
+    assert [a for a in decide(told).actions if isinstance(a, DeletePredictor)]
+    stalled = told.search.status
+
+    def after(seconds: float, view: Any) -> NASSearchStatus:
+        todo = decide(replace(told, deployment=view, predictor_checked_at=at(100)), seconds)
+        return next((a.status for a in todo.actions if isinstance(a, WriteSearch)), stalled)
+
+    new = deployment(created=at(100), available=False)
+    assert after(100, None) == stalled
+    assert after(101, new) == stalled
+    assert after(101, replace(new, refusal="exceeded quota: q")) == stalled
+    assert decide(replace(told, deployment=new, predictor_checked_at=at(100)), 101).again_at == at(105)
+    for judged in (after(101, replace(new, pods=(pod(None),))), after(106, new), after(101, deployment())):
+        assert judged.phase == "Pending"
+
+
 def test_a_predictor_that_starts_is_no_stall_for_two_minutes() -> None:
     starting = observed(deployment=deployment(available=False))
     assert condition(decide(starting, 100), "Stalled")[0] == "False"

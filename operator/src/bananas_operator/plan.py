@@ -256,6 +256,7 @@ def _again_at(seen: Survey, actions: list[Action]) -> datetime | None:
     deployment = seen.observed.deployment
     if deployment is not None and not deployment.available:
         times.append(stalls.predictor_deadline(seen, deployment))
+        times.append(deployment.created + timedelta(seconds=settings.recheck_seconds))
         times.append(deployment.created + timedelta(seconds=settings.recheck_limit_seconds))
         times += [pod.created + timedelta(seconds=settings.unschedulable_seconds) for pod in deployment.pods]
     return min((when for when in times if when > now), default=None)

@@ -140,11 +140,28 @@ def find_predictor_stall(survey: Survey) -> Stall | None:
     said = observed.search.status.predictor
     if said is not None and said.reason:
         return _predictor(said.reason, said.message)
-    return _predictor_deployment(survey, observed.deployment)
+    deployment = observed.deployment
+    if deployment is None or _is_unjudged(survey, deployment):
+        return _told_before(survey)
+    return _predictor_deployment(survey, deployment)
 
 
-def _predictor_deployment(survey: Survey, deployment: DeploymentView | None) -> Stall | None:
-    if deployment is None or deployment.available:
+def _is_unjudged(survey: Survey, deployment: DeploymentView) -> bool:
+    """Whether it is so new that nothing has been said of its pod."""
+    is_silent = not deployment.available and deployment.refusal is None and not deployment.pods
+    return is_silent and survey.now < deployment.created + timedelta(seconds=survey.settings.recheck_seconds)
+
+
+def _told_before(survey: Survey) -> Stall | None:
+    """A Deployment whose pod is refused is made anew every minute; until the new one is judged, nothing has changed."""
+    for told in survey.observed.search.status.conditions:
+        if (told.type, told.reason) == (constants.CONDITION_STALLED, constants.REASON_PREDICTOR_UNAVAILABLE):
+            return _predictor(told.reason, told.message)
+    return None
+
+
+def _predictor_deployment(survey: Survey, deployment: DeploymentView) -> Stall | None:
+    if deployment.available:
         return None
     if deployment.refusal is not None:
         return _predictor(
