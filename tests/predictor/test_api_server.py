@@ -23,6 +23,8 @@ from bananas_predictor.settings import PodSettings
 BASE = "/apis/nas.bananas.dev/v1alpha1/namespaces/team"
 SETTINGS = PodSettings("team", "lemon", "0a1b", page_size=2, watch_seconds=1, retry_seconds=0.01)
 
+TOO_OLD = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+
 
 def trial(index: int, version: int = 1) -> dict[str, Any]:
     return {
@@ -157,9 +159,22 @@ async def test_a_watch_goes_on_from_the_list_and_brings_changes(cluster: ApiServ
 async def test_a_version_that_is_too_old_is_answered_by_a_new_list(cluster: ApiServerCluster, server: Server) -> None:
     await cluster.wait(None)
     server.trials = [trial(7)]
-    status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
-    server.events.put_nowait({"type": "ERROR", "object": status})
+    server.events.put_nowait({"type": "ERROR", "object": TOO_OLD})
     await until(cluster, lambda: names(cluster) == ["lemon-7"])
+
+
+@pytest.mark.parametrize("end", [None, {"type": "ERROR", "object": TOO_OLD}], ids=["ended", "too old"])
+async def test_a_server_that_ends_every_watch_at_once_is_not_flooded(
+    address: str, server: Server, end: dict[str, Any] | None
+) -> None:
+    for _ in range(9):
+        server.events.put_nowait(end)
+    settings = PodSettings("team", "lemon", "0a1b", watch_seconds=1, retry_seconds=0.2)
+    loop = asyncio.get_running_loop()
+    async with ApiServerCluster(client.ApiClient(client.Configuration(host=address)), settings) as cluster:
+        start = loop.time()
+        await until(cluster, lambda: len([q for q in server.watches if q["path"].endswith("nastrials")]) >= 4)
+        assert loop.time() - start >= 3 * 0.2
 
 
 async def test_lists_that_fail_are_tried_again(address: str, server: Server) -> None:

@@ -78,10 +78,12 @@ class Follower:
                 version = await self._list()
                 pause = self._settings.retry_seconds
                 listed_at = monotonic()
-                while monotonic() - listed_at < self._settings.relist_seconds:
+                while (began := monotonic()) - listed_at < self._settings.relist_seconds:
                     version = await self._watch(version)
+                    if monotonic() - began < self._settings.retry_seconds:  # as a server does that is going down
+                        await asyncio.sleep(self._settings.retry_seconds)
             except ExpiredError:
-                continue
+                await asyncio.sleep(self._settings.retry_seconds)
             except ClusterError as error:  # also a refusal: rights may be granted later, and healthz tells
                 self._log.warning("view", why=str(error), retry_seconds=pause)
                 await asyncio.sleep(pause)
