@@ -97,8 +97,8 @@ def test_two_trainings_of_a_seed_give_the_same_curve_and_another_seed_another(
 
 
 def expect_failure(code: int, message: Message, want_code: ExitCode, *want: str) -> None:
-    assert code == want_code
     failure = message()
+    assert code == want_code, failure
     assert failure["kind"] == "bananas.failure/v1"
     missing = [part for part in want if part not in failure["message"]]
     assert not missing, failure["message"]

@@ -86,23 +86,32 @@ def test_killed_at_any_time_it_gives_the_same_weights(
     assert repeated == []
 
 
+@pytest.mark.parametrize(
+    ("file", "epochs_told"),
+    [("checkpoint-00003.safetensors", 2), ("weights.safetensors", EPOCHS), ("report.json", EPOCHS)],
+)
 def test_killed_in_the_middle_of_a_write_it_gives_the_same_weights(
-    processes: Processes, trial: Trial, tmp_path: Path, want_weights: dict[str, bytes]
+    processes: Processes,
+    trial: Trial,
+    tmp_path: Path,
+    want_weights: dict[str, bytes],
+    file: str,
+    epochs_told: int,
 ) -> None:
-    """The temporary file of the third checkpoint is a pipe that nobody reads, so the write never ends."""
+    """The temporary file is a pipe that nobody reads, so the write never ends."""
     want = uninterrupted(processes, trial, tmp_path, want_weights)
     running = processes.start(trial(recipe={"epochs": EPOCHS}))
     folder = tmp_path / "checkpoints"
     wait_until(folder.exists, "the directory")
-    os.mkfifo(folder / f".weights.safetensors.{os.uname().nodename}.{running.pid}.tmp")
-    wait_until(lambda: len(running.events("epoch")) == EPOCHS, "the end of the training")
+    os.mkfifo(folder / f".{file}.{os.uname().nodename}.{running.pid}.tmp")
+    wait_until(lambda: len(running.events("epoch")) == epochs_told, "the epoch before the write")
     assert alive(running)
     running.kill(signal.SIGKILL)
     assert processes.wait(running) == -signal.SIGKILL
     assert not (folder / "report.json").exists()
     assert processes.run(trial(2, recipe={"epochs": EPOCHS})) == ExitCode.OK
     assert (folder / "weights.safetensors").read_bytes() == want
-    assert [attempt for attempt, _ in epochs_logged(tmp_path)] == [1] * EPOCHS
+    assert [attempt for attempt, _ in epochs_logged(tmp_path)] == [1] * epochs_told + [2] * (EPOCHS - epochs_told)
     assert list(folder.glob(".*.tmp")) == []
 
 

@@ -15,6 +15,12 @@ from bananas_trainer.log import warn
 from bananas_trainer.training import Result, Task, start
 
 SMALLEST_BATCH: Final = 2  # images; batch norm needs two
+_CPU_TEXTS: Final = (
+    "can't allocate memory",
+    "could not create a primitive",  # oneDNN, whose networks we build from operations that it has
+    "could not create a memory object",
+    "could not execute a primitive",
+)
 
 
 def in_two_pieces(task: Task, run: Callable[[int], Result]) -> Result:
@@ -47,8 +53,8 @@ def in_two_pieces(task: Task, run: Callable[[int], Result]) -> Result:
 
 
 def is_about_memory(error: BaseException) -> bool:
-    """torch has no type of its own for the CPU's allocator, only this text."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """torch has no type of its own for the CPU's allocator and for oneDNN's, only these texts."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _CPU_TEXTS)
 
 
 def largest_batch_that_fits(task: Task, largest: int) -> int | None:

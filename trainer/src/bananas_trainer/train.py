@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from bananas_trainer.augmentation import Normalisation, augment
 from bananas_trainer.checkpoint import Checkpoints
-from bananas_trainer.data import Split, normalisation, split
+from bananas_trainer.data import SPLIT_SEED, Split, normalisation, split
 from bananas_trainer.device import device_name
 from bananas_trainer.epoch import EpochRecord, Tell
 from bananas_trainer.errors import Diverged
@@ -70,6 +70,8 @@ def log_start(task: Task, parts: Split, state: State) -> None:
         data=task.data.name,
         training_images=len(parts.training),
         validation_images=len(parts.validation),
+        data_digest=task.data.digest,
+        split_seed=SPLIT_SEED,
         device=device_name(task.device),
         done=state.epoch,
         epochs=task.recipe.epochs,
