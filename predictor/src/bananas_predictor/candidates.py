@@ -19,6 +19,9 @@ PAPER_ATTEMPTS: Final = 100
 PAPER_PARENTS: Final = 5
 """The original mutates the best a hundred times, then the second and so on to the fifth, while fewer than a hundred are new."""
 
+FAR_FROM: Final = 200
+"""Newest trials that a start keeps away from: bounds the memory of a search of thousands."""
+
 KeysOf = Callable[[Cells], Keys]
 
 
@@ -106,9 +109,10 @@ def draw_far(history: History, tries: int, rng: np.random.Generator) -> Cells | 
     """Of some random unseen cells the (1, ...) one that is farthest from everything proposed, in graph features."""
     cells = history.space.sample(tries, rng)
     cells = cells[history.is_new(cells)]
-    if not len(history.cells) or not len(cells):
+    newest = history.cells[-FAR_FROM:]
+    if not len(newest) or not len(cells):
         return draw_random(history, rng)
-    known, asked = (history.space.encode(some, "graph").astype(np.float64) for some in (history.cells, cells))
+    known, asked = (history.space.encode(some, "graph").astype(np.float64) for some in (newest, cells))
     distances = ((asked[:, None] - known[None]) ** 2).sum(axis=2).min(axis=1)
     farthest = int(np.argmax(distances))
     return cells[farthest : farthest + 1]

@@ -40,7 +40,9 @@ class Strategy(Model):
         "localSearch or random.",
     )
     initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the strategy chooses.")
-    ensemble_size: int = Field(5, ge=2, le=100, description="Networks in the ensemble.")
+    ensemble_size: int | None = Field(
+        None, ge=2, le=100, description="Networks in the ensemble. Unset: 10 for bananas, 5 for bananasPaper."
+    )
     encoding: Encoding = Field(
         "graph",
         description="What the predictor of bananas sees: path, truncatedPath (the short paths), adjacency or graph (counts "

@@ -30,8 +30,10 @@ class Tuning:
     """Best architectures that are mutated. The paper takes one."""
     its_scale: float = 1.0
     """Factor on the standard deviation in its."""
-    start_tries: int = 1
+    start_tries: int = 30
     """Random cells of which the farthest from all before is taken, at the start. 1: just random."""
+    members: int = 10
+    """Networks in the ensemble where the search does not say."""
     duplicates: Literal["functions", "keys"] = "functions"
     """What counts as tried already: architectures that compute the same, or isomorphic ones."""
     smallest_batch: int = 2
@@ -131,7 +133,7 @@ class BananasStrategy:
                 strategy._settings.encoding,
                 history.cells[history.has_result],
                 history.accuracies[history.has_result],
-                strategy._settings.ensemble_size,
+                strategy._settings.ensemble_size or strategy._tuning.members,
                 (history.seed, history.result_count),
             )
             for strategy, history, _ in stale

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bananas_predictor.paper_network import PaperJob
 
 BATCH: Final = 10
+MEMBERS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class BananasPaperStrategy:
             history.space.encode(history.cells[known], encoding),
             history.accuracies[known],
             history.space.encode(history.space.settle(found.cells), encoding),
-            self._settings.ensemble_size,
+            self._settings.ensemble_size or MEMBERS,
             (history.seed, history.result_count, 4),
         )
 
