@@ -38,7 +38,7 @@ def records(space: Space, n: int) -> list[TrialRecord]:
     cells = cells[np.sort(np.unique(searched.keys(cells), return_index=True)[1])[:n]]
     features = searched.encode(cells, "graph")
     weights = np.random.default_rng(1).standard_normal(features.shape[1])
-    accuracies = 0.9 + 0.03 * np.tanh(features @ weights / len(weights) ** 0.5)
+    accuracies = 0.9 + 0.03 * np.tanh(features @ weights / features.shape[1] ** 0.5)
     return [
         TrialRecord(i, architecture, "Succeeded", float(accuracy))
         for i, (architecture, accuracy) in enumerate(zip(searched.unpack(cells), accuracies, strict=True))
@@ -91,7 +91,7 @@ def plain_loop(space: Space, n: int) -> Seconds:
         network = torch.nn.Sequential(*layers, torch.nn.Linear(20, 1))
         adam = torch.optim.Adam(network.parameters(), lr=0.01, betas=(0.9, 0.99))
         for _ in range(150):
-            for rows in torch.randperm(n).split(32):
+            for rows in torch.randperm(n).split(32):  # type: ignore[no-untyped-call]
                 adam.zero_grad()
                 (network(x[rows])[:, 0] - y[rows]).abs().mean().backward()
                 adam.step()

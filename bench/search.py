@@ -81,7 +81,8 @@ def measure(table: BenchTable, run: Trajectory) -> dict[str, Floats]:
 
 def run_all(table: BenchTable, contestant: Contestant, seeds: int, deadline: float) -> tuple[dict[str, Floats], float]:
     """(n, len(AT)) figures and seconds for a search. Stops early, at a whole chunk, once the time is over."""
-    start, found = perf_counter(), []
+    start = perf_counter()
+    found: list[dict[str, Floats]] = []
     for first in range(0, seeds, CHUNK):
         if found and perf_counter() > deadline:
             break

@@ -55,7 +55,8 @@ class BenchTable:
         draws = [
             np.random.default_rng([seed, int(row), 5]).standard_normal() for seed, row in zip(seeds, rows, strict=True)
         ]
-        return np.clip(self.validation[rows] + self.deviation[rows] * np.array(draws), 0, 1)
+        observed: Floats = np.clip(self.validation[rows] + self.deviation[rows] * np.array(draws), 0, 1)
+        return observed
 
 
 def nasbench201() -> BenchTable:
@@ -112,15 +113,20 @@ def _spell(adjacencies: Sequence[str], ops: Sequence[str]) -> Cells:
     for v in np.unique(sizes).tolist():
         rows = np.flatnonzero(sizes == v)
         bits = (
-            np.frombuffer("".join(adjacencies[row] for row in rows).encode(), dtype=np.uint8).reshape(len(rows), -1)
+            np.frombuffer("".join(adjacencies[row] for row in rows.tolist()).encode(), dtype=np.uint8).reshape(
+                len(rows), -1
+            )
             - 48
         )
         places = [*range(v - 1), 6]
         columns = [upper[places[i], places[j]] for i in range(v) for j in range(i + 1, v)]
-        cells[np.ix_(rows, columns)] = bits
+        cells[rows[:, None], columns] = bits
         if v > 2:
             digits = (
-                np.frombuffer("".join(ops[row] for row in rows).encode(), dtype=np.uint8).reshape(len(rows), -1) - 48
+                np.frombuffer("".join(ops[row] for row in rows.tolist()).encode(), dtype=np.uint8).reshape(
+                    len(rows), -1
+                )
+                - 48
             )
             cells[rows, 21 : 21 + v - 2] = digits
     return cells
