@@ -117,7 +117,10 @@ def summarise(name: str, figures: dict[str, Floats], seconds: float) -> dict[str
 
 def compare(all_figures: dict[str, dict[str, Floats]]) -> dict[str, Any]:
     """bananas against every other, paired by seed, Holm's correction over all comparisons of the table."""
-    p_values, differences = {}, {}
+    p_values: dict[str, float] = {}
+    differences: dict[str, float] = {}
+    if "bananas" not in all_figures:
+        return {}
     own = all_figures["bananas"]["regret"]
     for name, figures in all_figures.items():
         if name.startswith("bananas") and name != "bananasPaper":
@@ -178,6 +181,8 @@ def main() -> None:
         "--seeds", type=int, default=500, help="seeds for a strategy; the paper's recipe takes 3 of 5 of them"
     )
     parser.add_argument("--tables", default=",".join(TABLES), help="which tables")
+    parser.add_argument("--strategies", default="", help="which strategies, commas between; unset: all")
+    parser.add_argument("--name", default="", help="name of the files; unset: search, or search-quick")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     minutes, seeds = (2.5, 25) if options.quick else (options.minutes, options.seeds)
@@ -195,7 +200,7 @@ def main() -> None:
     for name in names:
         table = TABLES[name]()
         figures, rows = {}, []
-        everyone = contestants()
+        everyone = [one for one in contestants() if not options.strategies or one.name in options.strategies.split(",")]
         for contestant in everyone:
             count = round(seeds * SHARES[name] * (0.6 if contestant.name == "bananasPaper" else 1))
             deadline = start + 60 * minutes
@@ -204,7 +209,7 @@ def main() -> None:
         comparisons = compare(figures)
         result["tables"][name] = {"strategies": rows, "comparisons": comparisons}
         texts.append(table_text(name, rows, comparisons))
-        stem = "search-quick" if options.quick else "search"
+        stem = options.name or ("search-quick" if options.quick else "search")
         result["minutes"] = round((perf_counter() - start) / 60, 1)
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / f"{stem}.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
