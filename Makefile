@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help setup demo test test-fast test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
+.PHONY: help setup demo test test-fast test-slow test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
   deploy bench-trainer bench-search bench-predictor .python3
 
 # devcluster/ needs Python's standard library only, but a bare Debian has not even that.
@@ -24,10 +24,13 @@ setup: ## Everything that needs no cluster, into .venv
 demo: .python3 ## A real search on a real Kubernetes, from nothing
 	@python3 -m devcluster.demo $(if $(DATA),--data '$(DATA)') $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')
 
-test: setup lint verify test-fast test-cluster ## All tests, those on the real cluster included
+test: setup lint verify test-fast test-slow test-cluster ## All tests, those on the real cluster included
 
 test-fast: setup ## Tests that need no cluster, under 2 minutes
-	$(PYTEST) -m "not cluster" -n 2 -q
+	$(PYTEST) -m "not cluster and not slow" -n 2 -q
+
+test-slow: setup ## Tests that need no cluster but minutes
+	$(PYTEST) -m "slow and not cluster" -n 2 -q
 
 test-cluster: setup cluster-up images ## Tests on the real cluster (only ever the development cluster)
 	$(PYTEST) -m cluster -q

@@ -78,6 +78,7 @@ def test_the_readme_has_commands_that_need_no_cluster() -> None:
     assert all(sum(long in line for line in OURS) == 1 for long in SHORTER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", OURS, ids=lambda line: " ".join(line.split()[:2]))
 def test_a_command_of_the_readme_that_needs_no_cluster_runs_as_it_stands(line: str, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)

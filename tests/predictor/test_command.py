@@ -66,6 +66,7 @@ def test_search_shows_a_table_of_what_was_reached() -> None:
     assert "±" in result.stdout
 
 
+@pytest.mark.slow
 def test_bananas_beats_random_on_the_real_table_at_150_trials(data_file: Callable[[str], Path], tmp_path: Path) -> None:
     table = data_file("nasbench201_cifar10.csv")
     best = {}

@@ -222,6 +222,7 @@ def test_packing_gives_back_what_was_unpacked(space: SearchSpace, seed: int) -> 
     assert (space.pack(space.unpack(cells)) == cells).all()
 
 
+@pytest.mark.slow
 def test_all_of_nasbench101_has_423624_keys_and_keeps_its_hashes(data_file: Callable[[str], Path]) -> None:
     space = SPACES["nasbench101"]
     rows = [

@@ -43,6 +43,7 @@ def test_runs_side_by_side_try_what_the_loop_tries_alone(space: Space, name: Str
         assert trajectory.accuracies == pytest.approx([t.entry.validation_accuracy for t in evaluation.evaluated])
 
 
+@pytest.mark.slow
 @every_strategy
 @pytest.mark.parametrize("space", list(SPACES))
 def test_a_cluster_is_never_asked_for_an_architecture_twice_and_out_of_order_results_do_no_harm(

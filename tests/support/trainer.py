@@ -58,7 +58,13 @@ class Processes:
     """The client of the server below."""
 
     def __enter__(self) -> "Processes":
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            # A malloc arena for each thread reserves address space that nobody uses, and RLIMIT_AS counts it.
+            "MALLOC_ARENA_MAX": "1",
+        }
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.support.trainer"],
             cwd=ROOT,

@@ -12,6 +12,8 @@ from bananas_trainer.training import Task
 from bench.trainer_baselines import Loop, ours, plain
 from bench.trainer_learning import GENOTYPES, spearman
 
+pytestmark = pytest.mark.slow
+
 LOOPS: dict[str, Callable[[Task], Loop]] = {
     "A": lambda task: plain(task, data_on_device=False),
     "B": lambda task: plain(task, data_on_device=True),

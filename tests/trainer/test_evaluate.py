@@ -197,6 +197,7 @@ def coloured(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_evaluate_tests_a_published_checkpoint_as_the_network_does(
     processes: Processes, tmp_path: Path, coloured: Path
 ) -> None:

@@ -13,6 +13,8 @@ from bananas_trainer.errors import ContractBroken
 from bananas_trainer.settings import Settings
 from tests.support.trainer import Processes, wait_until
 
+pytestmark = pytest.mark.slow
+
 Trial = Callable[..., TrialFile]
 RECIPE = {"epochs": 8, "batch_size": 64}  # 16 steps an epoch
 AFTER_EVERY_STEP = {"BANANAS_CHECKPOINT_SECONDS": "0"}

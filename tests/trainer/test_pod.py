@@ -176,6 +176,7 @@ def test_a_training_that_diverges_ends_and_says_at_which_rate(
 LARGE = {"channels": 64, "layers": 3, "batch_size": 1000, "epochs": 1, "score_epochs": 1}
 
 
+@pytest.mark.slow
 def test_a_network_that_exceeds_the_memory_is_told_what_to_shrink(
     processes: Processes, trial: Trial, message: Message
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_network_that_exceeds_the_memory_is_told_what_to_shrink(
     assert int(found[1]) in {250, 125, 62, 31}
 
 
+@pytest.mark.slow
 def test_a_recipe_that_forbids_halves_is_told_the_half_that_would_fit(
     processes: Processes, trial: Trial, message: Message
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_recipe_that_forbids_halves_is_told_the_half_that_would_fit(
     expect_failure(code, message, ExitCode.OUT_OF_DEVICE_MEMORY, "recipe.batchSize 500 would fit")
 
 
+@pytest.mark.slow
 def test_a_batch_that_exceeds_the_memory_is_tried_once_more_in_halves(
     processes: Processes, trial: Trial, message: Message
 ) -> None:

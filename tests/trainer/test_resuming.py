@@ -13,6 +13,8 @@ import pytest
 from bananas_core.contract import ExitCode, TrialFile
 from tests.support.trainer import Processes, Running, wait_until
 
+pytestmark = pytest.mark.slow
+
 Trial = Callable[..., TrialFile]
 EPOCHS = 5
 

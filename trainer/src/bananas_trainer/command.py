@@ -140,6 +140,8 @@ def describe(
         from bananas_trainer.examining import size_of  # noqa: PLC0415 - loads torch
 
         facts = size_of(architecture, channels, layers, stem.value, _MEMORY_BATCH)
+    if as_json:
+        del facts["training_memory_bytes"]  # an estimate for people; the JSON has the documented keys and no others
     _show({"genotype": genotype, **facts}, as_json)
     if not as_json:
         console = Console(highlight=False)
