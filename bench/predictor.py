@@ -127,10 +127,11 @@ def main() -> None:
     """Measures, and writes JSON and a table."""
     parser = argparse.ArgumentParser(description="Times the predictor.")
     parser.add_argument("--quick", action="store_true", help="without the longest ones")
+    parser.add_argument("--sizes", default="100,500,1000", help="numbers of results, commas between")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sizes, repeats = ((100,), 3) if options.quick else ((100, 500, 1000), 5)
+    sizes, repeats = ([100], 3) if options.quick else ([int(size) for size in options.sizes.split(",")], 5)
     result: dict[str, Any] = {
         "command": "python -m bench.predictor " + " ".join(sys.argv[1:]),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
