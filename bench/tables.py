@@ -138,7 +138,7 @@ class PoolSpace:
     name: Space = "nasbench101"
     ROUNDS = 60
     """Mutations of a cell before it stays what it is: one in twenty falls into the pool."""
-    DRAWS = 1000
+    DRAWS = 6000
 
     def __init__(self, base: SearchSpace, cells: Cells, keys: Keys) -> None:
         """Keys are sorted."""
@@ -165,7 +165,7 @@ class PoolSpace:
         return found[:count]
 
     def mutate(self, cells: Cells, rate: float, rng: np.random.Generator) -> Cells:
-        """One of the mutants in the pool that a thousand draws found; the cell itself where there was none."""
+        """One of the mutants in the pool that some thousand draws found; the cell itself where there was none."""
         mutants = cells.copy()
         for row, key in enumerate(self._base.keys(cells).tolist()):
             if (key, rate) not in self._around:
