@@ -38,7 +38,7 @@ test-cluster: setup cluster-up images ## Tests on the real cluster (only ever th
 lint: setup ## ruff, mypy strict, import-linter
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	$(PYTHON) -m mypy core/src operator/src tables/src predictor/src trainer/src cli/src manifests/generate.py devcluster tests/devcluster
+	$(PYTHON) -m mypy core/src operator/src tables/src predictor/src trainer/src cli/src manifests/generate.py bench devcluster tests/devcluster
 	.venv/bin/lint-imports
 
 format: setup ## Formats the code

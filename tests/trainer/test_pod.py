@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -171,39 +170,6 @@ def test_a_training_that_diverges_ends_and_says_at_which_rate(
 ) -> None:
     recipe = {"learning_rate": 100, "weight_decay": 10, "epochs": 50}
     expect_failure(processes.run(trial(recipe=recipe)), message, ExitCode.DIVERGED, "learning rate", "smaller")
-
-
-LARGE = {"channels": 64, "layers": 3, "batch_size": 1000, "epochs": 1, "score_epochs": 1}
-
-
-@pytest.mark.slow
-def test_a_network_that_exceeds_the_memory_is_told_what_to_shrink(
-    processes: Processes, trial: Trial, message: Message
-) -> None:
-    """On the CPU, with 500 MB; a batch of 1,000 needs 1.5 GB by our own estimate."""
-    code = processes.run(trial(recipe=LARGE), limits={"RLIMIT_AS": -500_000_000})
-    expect_failure(code, message, ExitCode.OUT_OF_DEVICE_MEMORY, "recipe.batchSize 1000", "channels 64")
-    found = re.search(r"recipe.batchSize (\d+) would fit", message()["message"])
-    assert found is not None
-    assert int(found[1]) in {250, 125, 62, 31}
-
-
-@pytest.mark.slow
-def test_a_recipe_that_forbids_halves_is_told_the_half_that_would_fit(
-    processes: Processes, trial: Trial, message: Message
-) -> None:
-    code = processes.run(trial(recipe={**LARGE, "halve_batch": False}), limits={"RLIMIT_AS": -1_500_000_000})
-    expect_failure(code, message, ExitCode.OUT_OF_DEVICE_MEMORY, "recipe.batchSize 500 would fit")
-
-
-@pytest.mark.slow
-def test_a_batch_that_exceeds_the_memory_is_tried_once_more_in_halves(
-    processes: Processes, trial: Trial, message: Message
-) -> None:
-    running = processes.start(trial(recipe=LARGE), limits={"RLIMIT_AS": -1_500_000_000})
-    assert processes.wait(running) == ExitCode.OK
-    assert "recipe.batchSize 1000 does not fit" in running.events("warning")[0]["message"]
-    assert message()["epochs"] == 1
 
 
 def test_not_even_two_images_fit(processes: Processes, trial: Trial, message: Message) -> None:

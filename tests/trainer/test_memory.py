@@ -1,0 +1,83 @@
+"""What happens when a network exceeds its device: the allocator's failures are put in by the test.
+
+A limit of the address space would be the real thing on the CPU, but what a process has left after a first failure depends on
+how its heap happens to lie, and so would the test. `test_pod.py` has the one case that does not depend on it.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+import torch
+
+from bananas_core.api.recipe import Recipe
+from bananas_trainer.data import load
+from bananas_trainer.errors import OutOfDeviceMemory
+from bananas_trainer.genotypes import NAMED
+from bananas_trainer.memory import in_two_pieces, is_about_memory, largest_batch_that_fits
+from bananas_trainer.training import Result, Task
+
+RESULT = cast("Result", object())  # of a training that fitted; nobody here looks into it
+
+
+def task_of(recipe: Recipe) -> Task:
+    return Task(NAMED["DARTS_V2"], recipe, load(recipe, None), 0, 1, torch.device("cpu"))
+
+
+def too_large_for(batch: int, task: Task) -> Callable[[int], Result]:
+    """A training whose batches fit only up to that many images."""
+
+    def run(pieces: int) -> Result:
+        if task.recipe.batch_size // pieces > batch:
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"
+            )
+        return RESULT
+
+    return run
+
+
+def test_a_batch_that_does_not_fit_is_tried_once_more_in_halves(
+    quick_recipe: Callable[..., Recipe], caplog: pytest.LogCaptureFixture
+) -> None:
+    task = task_of(quick_recipe(batch_size=512))
+    tried: list[int] = []
+    run = too_large_for(256, task)
+    assert in_two_pieces(task, lambda pieces: (tried.append(pieces), run(pieces))[1]) is RESULT
+    assert tried == [1, 2]
+    told = str(caplog.records[0].__dict__)
+    assert "recipe.batchSize 512 does not fit the memory of cpu; going on in two halves" in told
+
+
+def test_halves_that_do_not_fit_either_are_told_a_batch_that_does(quick_recipe: Callable[..., Recipe]) -> None:
+    task = task_of(quick_recipe(batch_size=512))
+    with pytest.raises(OutOfDeviceMemory) as caught:
+        in_two_pieces(task, too_large_for(100, task))
+    assert "recipe.batchSize 512 with channels 1 and layers 2 does not fit" in str(caught.value)
+    assert "recipe.batchSize 128 would fit" in str(caught.value)
+
+
+def test_a_recipe_that_forbids_halves_is_told_the_half_that_would_fit(quick_recipe: Callable[..., Recipe]) -> None:
+    task = task_of(quick_recipe(batch_size=512, halve_batch=False))
+    with pytest.raises(OutOfDeviceMemory, match=r"recipe\.batchSize 256 would fit"):
+        in_two_pieces(task, too_large_for(256, task))
+
+
+def test_an_error_of_another_kind_passes_through(quick_recipe: Callable[..., Recipe]) -> None:
+    def run(pieces: int) -> Result:
+        raise RuntimeError(f"a bug in piece {pieces}")
+
+    with pytest.raises(RuntimeError, match="a bug in piece 1"):
+        in_two_pieces(task_of(quick_recipe()), run)
+
+
+def test_the_largest_batch_is_found_by_a_real_step(quick_recipe: Callable[..., Recipe]) -> None:
+    assert largest_batch_that_fits(task_of(quick_recipe()), 64) == 64
+    assert largest_batch_that_fits(task_of(quick_recipe()), 1) is None
+
+
+def test_what_is_about_memory_is_told_from_what_is_not() -> None:
+    assert is_about_memory(MemoryError())
+    assert is_about_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_about_memory(RuntimeError("could not create a primitive"))
+    assert not is_about_memory(RuntimeError("shapes do not match"))
