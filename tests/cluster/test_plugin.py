@@ -40,7 +40,9 @@ def test_the_plugin_watches_a_search_to_its_end_and_shows_what_came_of_it(
     assert "Complete" in watched.stdout
 
     best = cluster.get("nassearch", SEARCH, namespace)["status"]["best"]
-    assert best["trial"] in plugin(cluster, namespace, "trials", SEARCH).stdout
+    rows = [line.split() for line in plugin(cluster, namespace, "trials", SEARCH).stdout.splitlines() if "%" in line]
+    assert len(rows) == 6
+    assert rows[0][0] == best["trial"].removeprefix(f"{SEARCH}-"), "the best comes first"
     genotype = plugin(cluster, namespace, "best", SEARCH, "--format", "genotype").stdout.strip()
     assert parse_architecture("nasbench201", genotype) == parse_architecture("nasbench201", best["architecture"])
     assert json.loads(plugin(cluster, namespace, "best", SEARCH, "--format", "json").stdout)["trial"] == best["trial"]
