@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import urllib.request
 from collections.abc import Callable
 
 import pytest
@@ -170,8 +171,6 @@ def test_the_operator_s_health_and_metrics_answer(cluster: Cluster) -> None:
     try:
         assert forward.stdout is not None
         assert "Forwarding" in forward.stdout.readline()
-        import urllib.request
-
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
             assert answer.status == 200
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
