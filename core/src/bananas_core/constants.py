@@ -37,6 +37,10 @@ ANNOTATION_TRIAL_FILE: Final = f"{GROUP}/trial-file"
 """The trial file (contract.TrialFile as JSON) of an attempt, on its pod; the downward API mounts it as a file."""
 ANNOTATION_TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
 """Hash of what the Job or Deployment was made from; another hash means the user changed the template since."""
+ANNOTATION_RETRY: Final = f"{GROUP}/retry"
+"""On a trial, set by `kubectl nas retry`: the time (RFC 3339, UTC) at which a person asked for another go."""
+ANNOTATION_CANCEL: Final = f"{GROUP}/cancel"
+"""On a trial, set by `kubectl nas cancel`: the time (RFC 3339, UTC) at which a person gave the trial up."""
 
 # --- condition types of NASSearch, by the Kubernetes conventions ---
 CONDITION_READY: Final = "Ready"
@@ -92,6 +96,7 @@ REASON_BUDGET_EXHAUSTED: Final = "BudgetExhausted"
 REASON_RECIPE_MISMATCH: Final = "RecipeMismatch"
 REASON_INVALID_TRIAL: Final = "InvalidTrial"
 REASON_SEARCH_FAILED: Final = "SearchFailed"
+REASON_CANCELLED_BY_USER: Final = "CancelledByUser"
 
 # --- reasons of events that are nobody's condition ---
 EVENT_TRIAL_FAILED: Final = "TrialFailed"
