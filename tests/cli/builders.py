@@ -123,6 +123,36 @@ def trial(
     }
 
 
+def promoted() -> tuple[Object, list[Object]]:
+    """Complete but for the training of its best to the end: one of two networks has all its results."""
+    raw, trials = complete()
+    best = [f"demo-{index}" for index in (7, 8)]
+    raw["status"] |= {
+        "phase": "Running",
+        "conditions": [condition("Progressing", "Promoting", "3 of 4 trainings to the end have ended")],
+        "promotion": {
+            "trainings": 4,
+            "ended": 3,
+            "results": [
+                {
+                    "trial": best[0],
+                    "validationAccuracy": 0.917,
+                    "succeeded": 2,
+                    "testAccuracy": 0.974,
+                    "testAccuracyStandardDeviation": 0.0008,
+                    "parameters": 3_349_342,
+                },
+                {"trial": best[1], "validationAccuracy": 0.915, "succeeded": 1},
+            ],
+        },
+    }
+    raw["status"].pop("completionTime", None)
+    last = trial(8, "Running", architecture=darts(8), progress={"epoch": 31, "epochs": 600})
+    last["metadata"]["name"] = "demo-8-final-2"
+    last["spec"] |= {"seed": 2, "origin": {"method": "promotion", "parent": 8}}
+    return raw, [*trials, last]
+
+
 def empty() -> tuple[Object, list[Object]]:
     """Just applied: the operator has not seen it."""
     return search(), []

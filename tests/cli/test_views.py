@@ -22,6 +22,7 @@ STATES: dict[str, Callable[[], tuple[builders.Object, list[builders.Object]]]] =
     "stalled": builders.stalled,
     "failed": builders.failed,
     "complete": builders.complete,
+    "promoted": builders.promoted,
     "large": lambda: builders.complete(150),
 }
 
@@ -54,6 +55,20 @@ def test_no_view_is_wider_than_the_terminal(state: str, width: int) -> None:
 def test_the_status_of_a_search_of_any_size_fits_a_screen(state: str) -> None:
     snapshot = builders.snapshot(STATES[state]())
     assert len(rendered(status_view(snapshot, builders.NOW)).splitlines()) <= 24
+
+
+def test_training_of_the_best_to_the_end_is_shown_with_mean_and_deviation() -> None:
+    got = status_of(builders.promoted(), 100)
+    assert "3 of 4 trainings to the end" in got
+    assert "demo-7 test accuracy 97.40 % ± 0.08 (2 seeds)" in got
+    assert "demo-8-final-2 promotion of 8" in got
+    assert "31/600" in got
+
+
+def test_trials_of_a_promotion_are_no_trials_of_the_search() -> None:
+    snapshot = builders.snapshot(builders.promoted())
+    assert [trial.name for trial in snapshot.promoted] == ["demo-8-final-2"]
+    assert "demo-8-final-2" not in [trial.name for trial in snapshot.trials]
 
 
 def test_a_running_search_shows_all_that_a_person_asks() -> None:

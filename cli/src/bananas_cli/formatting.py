@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from bananas_cli.snapshot import Trial
+from bananas_core.api.promotion import PromotedResult
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.darts import DartsArchitecture, Edge
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
@@ -30,6 +31,13 @@ SHORT: Final = {
 def percent(fraction: float | None) -> str:
     """An accuracy, as `93.21 %`."""
     return "–" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def with_seeds(result: PromotedResult) -> str:
+    """Mean and deviation of the trainings to the end, as `97.40 % ± 0.08 (3 seeds)`."""
+    spread = result.test_accuracy_standard_deviation
+    words = percent(result.test_accuracy) + ("" if spread is None else f" ± {100 * spread:.2f}")
+    return f"{words} ({result.succeeded} seed{'s' if result.succeeded != 1 else ''})"
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from bananas_cli.formatting import duration, origin, percent, predicted, short
+from bananas_cli.formatting import duration, origin, percent, predicted, short, with_seeds
 from bananas_cli.plots import Point, accuracy_plot, forecast_plot
 from bananas_cli.snapshot import RawObject, Search, Snapshot, Trial, parse_time
 from bananas_cli.statistics import rank_correlation
@@ -71,6 +71,7 @@ def report_html(snapshot: Snapshot, raw_search: RawObject, now: datetime) -> str
         _facts(snapshot, now),
         _plots(snapshot),
         _best(snapshot),
+        _promotion(search),
         _table(snapshot),
         _settings(raw_search, snapshot, now),
     ]
@@ -193,6 +194,31 @@ def _best(snapshot: Snapshot) -> str:
     return (
         f"<h2>The best cell</h2>\n<p>{escape(', '.join(words))}</p>\n<pre>{escape(draw(architecture))}</pre>\n"
         f"<p><code>{escape(architecture.to_text())}</code></p>"
+    )
+
+
+def _promotion(search: Search) -> str:
+    promotion = search.status.promotion
+    if promotion is None or not promotion.results:
+        return ""
+    heads = ("trial", "validation accuracy in the search", "test accuracy, trained to the end", "failed", "parameters")
+    head = "".join(f'<th class="{"n" if name != "trial" else ""}">{name}</th>' for name in heads)
+    rows = []
+    for result in promotion.results:
+        cells = (
+            ("", result.trial),
+            ("n", percent(result.validation_accuracy)),
+            ("n", "–" if result.test_accuracy is None else with_seeds(result)),
+            ("n", str(result.failed)),
+            ("n", "–" if result.parameters is None else f"{result.parameters:,}"),
+        )
+        rows.append("<tr>" + "".join(f'<td class="{kind}">{escape(text)}</td>' for kind, text in cells) + "</tr>")
+    words = (
+        f"{promotion.ended} of {promotion.trainings} trainings have ended; mean ± standard deviation over the seeds."
+    )
+    return (
+        f"<h2>Trained to the end</h2>\n<p>{words} Chosen by validation accuracy; the test images were opened by these "
+        f'trainings only.</p>\n<div class="wide"><table>\n<tr>{head}</tr>\n' + "\n".join(rows) + "\n</table></div>"
     )
 
 

@@ -74,6 +74,8 @@ class Snapshot:
     trials: tuple[Trial, ...]
     unreadable: tuple[str, ...] = ()
     """Names of trials that this release cannot read."""
+    promoted: tuple[Trial, ...] = ()
+    """Trials that train a winner to the end: no part of the search proper."""
 
     def results(self) -> list[tuple[Trial, float]]:
         """Trials with a result and the result, in the order in which they ended."""
@@ -135,8 +137,13 @@ def parse_snapshot(search: RawObject, trials: list[RawObject]) -> Snapshot:
             readable.append(parse_trial(raw))
         except Unreadable:
             unreadable.append(raw["metadata"]["name"])
-    readable.sort(key=lambda trial: trial.spec.index)
-    return Snapshot(parse_search(search), tuple(readable), tuple(unreadable))
+    readable.sort(key=lambda trial: (trial.spec.index, trial.name))
+    return Snapshot(
+        parse_search(search),
+        tuple(trial for trial in readable if trial.spec.origin.method != "promotion"),
+        tuple(unreadable),
+        tuple(trial for trial in readable if trial.spec.origin.method == "promotion"),
+    )
 
 
 def _parse(model: type[M], raw: RawObject, part: str) -> M:

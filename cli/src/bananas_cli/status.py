@@ -14,14 +14,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bananas_cli.formatting import clock, duration, origin, percent, short
+from bananas_cli.formatting import clock, duration, origin, percent, short, with_seeds
 from bananas_cli.snapshot import Search, Snapshot, Trial, parse_time
 from bananas_cli.statistics import best_so_far
 from bananas_core import constants
+from bananas_core.api.promotion import PromotionStatus
 
 STYLE: Final = {"Running": "cyan", "Complete": "green", "Failed": "red", "Stalled": "yellow", "Pending": "bright_black"}
 ROWS: Final = 12
 """Trials in flight that are listed; more would push the summary off a small terminal."""
+PROMOTED: Final = 3
+"""Networks trained to the end that are listed; the report has all."""
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH: Final = 48
 
@@ -31,7 +34,7 @@ def status_view(snapshot: Snapshot, now: datetime) -> RenderableType:
     search = snapshot.search
     parts: list[RenderableType] = [_summary(snapshot, now)]
     parts += _notices(search)
-    flying = [trial for trial in snapshot.trials if trial.status.phase in ("Running", "Queued")]
+    flying = [trial for trial in (*snapshot.trials, *snapshot.promoted) if trial.status.phase in ("Running", "Queued")]
     if flying:
         parts.append(Text())
         parts.append(_flight(flying, now))
@@ -101,6 +104,8 @@ def _summary(snapshot: Snapshot, now: datetime) -> Table:
     values = [accuracy for _, accuracy in snapshot.results()]
     if len(values) > 1:
         grid.add_row("Results", _sparks(values))
+    if search.status.promotion is not None:
+        grid.add_row("Promotion", _promotion_text(search.status.promotion))
     if search.spec.strategy.name != "random":
         grid.add_row("Predictor", _predictor_text(search))
     used = search.status.gpu_seconds
@@ -130,6 +135,18 @@ def _best_text(snapshot: Snapshot) -> Text:
     if trial is not None:
         words.append(f"  {short(trial.spec.architecture)}", style="bright_black")
     words.no_wrap, words.overflow = True, "ellipsis"
+    return words
+
+
+def _promotion_text(promotion: PromotionStatus) -> Text:
+    """How far the trainings to the end are, and what they have come to."""
+    words = Text(f"{promotion.ended} of {promotion.trainings} trainings to the end")
+    for result in promotion.results[:PROMOTED]:
+        if result.test_accuracy is not None:
+            words.append(f"\n{result.trial}  test accuracy ")
+            words.append(with_seeds(result), style="bold green")
+        elif result.failed:
+            words.append(f"\n{result.trial}  {result.failed} failed", style="red")
     return words
 
 

@@ -71,6 +71,8 @@ REASON_PREDICTOR_UNAVAILABLE: Final = "PredictorUnavailable"
 REASON_PREDICTOR_FAILING: Final = "PredictorFailing"
 REASON_PROPOSALS_REFUSED: Final = "ProposalsRefused"
 REASON_UNSCHEDULABLE: Final = "Unschedulable"
+REASON_PROMOTING: Final = "Promoting"
+REASON_WARM_START_UNUSABLE: Final = "WarmStartUnusable"
 REASON_COMPLETED: Final = "Completed"
 REASON_ALL_GOOD: Final = "AsExpected"
 
@@ -96,6 +98,7 @@ REASON_BUDGET_EXHAUSTED: Final = "BudgetExhausted"
 REASON_RECIPE_MISMATCH: Final = "RecipeMismatch"
 REASON_INVALID_TRIAL: Final = "InvalidTrial"
 REASON_SEARCH_FAILED: Final = "SearchFailed"
+REASON_WITHDRAWN: Final = "Withdrawn"
 REASON_CANCELLED_BY_USER: Final = "CancelledByUser"
 
 # --- reasons of events that are nobody's condition ---

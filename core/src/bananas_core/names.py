@@ -11,6 +11,16 @@ def trial_name(search: str, index: int) -> str:
     return f"{search}-{index}"
 
 
+def promoted_name(search: str, index: int, seed: int) -> str:
+    """Name of the trial that trains the network of another trial (its index) to the end."""
+    return f"{search}-{index}-final-{seed}"
+
+
+def best_name(search: str) -> str:
+    """Name of the ConfigMap that holds the winner of a search."""
+    return f"{search}-best"
+
+
 def job_name(trial: str, attempt: int) -> str:
     """Name of the Job of an attempt (from 1) of a trial."""
     return f"{trial}-{attempt}"

@@ -29,6 +29,20 @@ class WriteTrial:
 
 
 @dataclass(frozen=True)
+class CreateTrial:
+    """Make a trial of a promotion; every other trial is the predictor's."""
+
+    manifest: Json
+
+
+@dataclass(frozen=True)
+class EnsureConfigMap:
+    """Make a ConfigMap, or bring it up to date."""
+
+    manifest: Json
+
+
+@dataclass(frozen=True)
 class CreateJob:
     """Start an attempt."""
 
@@ -74,7 +88,9 @@ class WriteSearch:
     notes: tuple[Note, ...] = ()
 
 
-Action = WriteTrial | CreateJob | DeleteJob | EnsurePredictor | DeletePredictor | WriteSearch
+Action = (
+    WriteTrial | CreateTrial | CreateJob | DeleteJob | EnsurePredictor | DeletePredictor | EnsureConfigMap | WriteSearch
+)
 
 
 @dataclass(frozen=True)

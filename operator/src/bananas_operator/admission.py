@@ -21,29 +21,32 @@ _ENDINGS = {
 }
 
 
-def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool) -> Iterator[WriteTrial]:
-    """Admissions and cancellations, in the order in which they must be written; keeps `statuses` up to date."""
+def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool, taken: int) -> Iterator[WriteTrial]:
+    """Admissions and cancellations, in the order in which they must be written; keeps `statuses` up to date.
+
+    `taken` slots belong to trials of a promotion.
+    """
     spec = survey.spec
     if spec is None:
         return
     trials = survey.observed.trials
-    taken: dict[str, str] = {trial.hash: trial.name for trial in trials if is_admitted(statuses[trial.uid])}
+    first: dict[str, str] = {trial.hash: trial.name for trial in trials if is_admitted(statuses[trial.uid])}
     admitted = sum(is_admitted(status) for status in statuses.values())
-    in_flight = survey.orphans() + sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
+    in_flight = taken + survey.orphans() + sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
     for trial in trials:
         if trial.status.phase != "Pending" or not survey.jobs(trial):
             continue  # first those whose Job is there already: they take their slot whatever the status says
-        taken[trial.hash] = trial.name
+        first[trial.hash] = trial.name
         admitted, in_flight = admitted + 1, in_flight + 1
         yield _admission(trial, survey, statuses)
     for trial in trials:
         if statuses[trial.uid].phase != "Pending" or trial.deleting:
             continue
-        problem = trial.problem or _duplicate(trial, taken)
+        problem = trial.problem or _duplicate(trial, first)
         if problem is not None:
             yield cancel(trial, problem, survey, statuses)
         elif not held and in_flight < spec.parallelism and admitted < spec.budget.trials:
-            taken[trial.hash] = trial.name
+            first[trial.hash] = trial.name
             admitted, in_flight = admitted + 1, in_flight + 1
             yield _admission(trial, survey, statuses)
 
@@ -95,8 +98,8 @@ def _admission(trial: TrialView, survey: Survey, statuses: dict[str, NASTrialSta
     return WriteTrial(trial, status, "admitted")
 
 
-def _duplicate(trial: TrialView, taken: dict[str, str]) -> Problem | None:
-    first = taken.get(trial.hash)
-    if first is None:
+def _duplicate(trial: TrialView, first: dict[str, str]) -> Problem | None:
+    name = first.get(trial.hash)
+    if name is None:
         return None
-    return Problem(constants.REASON_DUPLICATE_ARCHITECTURE, f"trial {first} has the same architecture")
+    return Problem(constants.REASON_DUPLICATE_ARCHITECTURE, f"trial {name} has the same architecture")

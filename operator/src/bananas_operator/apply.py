@@ -14,8 +14,10 @@ from bananas_core.model import Model
 from bananas_operator.actions import (
     Action,
     CreateJob,
+    CreateTrial,
     DeleteJob,
     DeletePredictor,
+    EnsureConfigMap,
     EnsurePredictor,
     Note,
     Plan,
@@ -37,6 +39,7 @@ from bananas_operator.facts import refusal
 from bananas_operator.memory import Memory, SearchMemory
 from bananas_operator.parse import controller_uid
 from bananas_operator.resources import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     JOBS,
@@ -78,6 +81,10 @@ class Applier:
                 await self._write_trial(search, action, memory, now)
             case CreateJob():
                 await self._create_job(search, action, memory, now)
+            case CreateTrial(manifest):
+                await self._make(TRIALS, search, manifest, memory, now)
+            case EnsureConfigMap(manifest):
+                await self._ensure_config_map(search, manifest, memory, now)
             case DeleteJob(name, uid):
                 await self._delete_job(search, name, uid)
             case EnsurePredictor():
@@ -139,6 +146,31 @@ class Applier:
         else:
             self._forget(JOBS, uid)
         self._say(search, "job deleted", job=name)
+
+    # --- promotion ---
+
+    async def _make(
+        self, resource: Resource, search: SearchView, manifest: Json, memory: SearchMemory, now: datetime
+    ) -> Problem | None:
+        """Makes an object of the promotion, and remembers a refusal."""
+        name = manifest["metadata"]["name"]
+        problem = await self._create(resource, search, manifest, search.uid, "spec.promote")
+        if problem is None:
+            memory.made(resource.kind, name)
+            self._say(search, "made for the promotion", kind=resource.kind, name=name)
+        else:
+            memory.refused(resource.kind, name, problem, now, self._settings)
+            self._say(search, "promotion refused", name=name, reason=problem.reason, text=problem.message)
+        return problem
+
+    async def _ensure_config_map(self, search: SearchView, manifest: Json, memory: SearchMemory, now: datetime) -> None:
+        problem = await self._make(CONFIG_MAPS, search, manifest, memory, now)
+        if problem is not None:
+            raise StaleError(problem.message, status=409)  # the status that follows says that it is there
+        name = manifest["metadata"]["name"]
+        found = await self._api.get(CONFIG_MAPS, search.namespace, name)
+        if found.get("data") != manifest["data"]:
+            await self._api.replace(CONFIG_MAPS, search.namespace, name, manifest)
 
     # --- predictor ---
 
@@ -206,10 +238,10 @@ class Applier:
         except RefusedError as error:
             return refusal(error.message, field, constants.REASON_TEMPLATE_REFUSED)
         except RetryableError:
-            if resource in (JOBS, DEPLOYMENTS):
+            if resource in (JOBS, DEPLOYMENTS, TRIALS):
                 self._cache.suspect(resource, namespace, name)
             raise
-        if resource in (JOBS, DEPLOYMENTS):
+        if resource in (JOBS, DEPLOYMENTS, TRIALS):
             self._cache.put(resource, made, "write")
         return None
 

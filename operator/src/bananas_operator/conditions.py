@@ -9,6 +9,7 @@ from typing import Literal
 
 from bananas_core import constants
 from bananas_core.api import Condition, NASSearchStatus, NASTrialStatus
+from bananas_core.api.promotion import PromotionStatus
 from bananas_core.api.search import BestTrial, GpuSeconds, TrialCounts
 from bananas_operator.actions import Note
 from bananas_operator.attempts import stamp
@@ -21,29 +22,41 @@ Statuses = dict[str, NASTrialStatus]
 Phase = Literal["Pending", "Running", "Stalled", "Complete", "Failed"]
 
 
-def search_status(survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict) -> NASSearchStatus:
-    """The status that the search should have; the predictor's part is passed through untouched."""
+def search_status(
+    survey: Survey,
+    statuses: Statuses,
+    stall: Stall | None,
+    verdict: Verdict,
+    promoted: Statuses,
+    promotion: PromotionStatus | None,
+) -> NASSearchStatus:
+    """The status that the search should have; the predictor's part is passed through untouched.
+
+    `promoted` are the statuses of the promotion's trials: they cost GPU time, and are no trials of the search.
+    """
     search = survey.observed.search
     old = search.status
-    ended = verdict != "open"
+    ended = _has_ended(verdict)
+    costs = [*statuses.values(), *promoted.values()]
     counts = Counter(status.phase for status in statuses.values())
     admissions = [status.admission_time for status in statuses.values() if status.admission_time]
     return NASSearchStatus(
         phase=_phase(statuses, stall, verdict),
         observed_generation=search.generation,
-        conditions=_conditions(survey, statuses, stall, verdict),
+        conditions=_conditions(survey, statuses, stall, verdict, promotion),
         trials=TrialCounts(**{phase.lower(): number for phase, number in counts.items()}),
-        in_flight=_in_flight(statuses),
+        in_flight=_in_flight(statuses) + _in_flight(promoted),
         selector=f"{constants.LABEL_SEARCH_UID}={search.uid},{constants.LABEL_COMPONENT}=trial",
         best=_best(survey, statuses),
         predictor=old.predictor,
         gpu_seconds=GpuSeconds(
-            used=round(sum(status.gpu_seconds for status in statuses.values()), 3),
-            wasted=round(sum(status.gpu_seconds_wasted for status in statuses.values()), 3),
+            used=round(sum(status.gpu_seconds for status in costs), 3),
+            wasted=round(sum(status.gpu_seconds_wasted for status in costs), 3),
         ),
+        promotion=promotion,
         start_time=min(admissions, default=None),
         completion_time=(old.completion_time or stamp(survey.now)) if ended else None,
-        estimated_completion_time=None if ended else _estimate(survey, statuses),
+        estimated_completion_time=_estimate(survey, statuses) if verdict == "open" else None,
     )
 
 
@@ -72,10 +85,14 @@ def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, 
     return tuple(notes)
 
 
+def _has_ended(verdict: Verdict) -> bool:
+    return verdict not in ("open", "promoting")
+
+
 def _phase(statuses: Statuses, stall: Stall | None, verdict: Verdict) -> Phase:
     if verdict == "failed":
         return "Failed"
-    if verdict != "open":
+    if _has_ended(verdict):
         return "Complete"
     if stall is not None:
         return "Stalled"
@@ -118,10 +135,12 @@ def _estimate(survey: Survey, statuses: Statuses) -> str | None:
 # --- conditions ---
 
 
-def _conditions(survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict) -> tuple[Condition, ...]:
+def _conditions(
+    survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict, promotion: PromotionStatus | None
+) -> tuple[Condition, ...]:
     found = (
         (constants.CONDITION_READY, *_ready(survey, stall, verdict)),
-        (constants.CONDITION_PROGRESSING, *_progressing(survey, statuses, stall, verdict)),
+        (constants.CONDITION_PROGRESSING, *_progressing(survey, statuses, stall, verdict, promotion)),
         (constants.CONDITION_COMPLETE, *_complete(survey, statuses, verdict)),
         (constants.CONDITION_FAILED, *_failed(survey, statuses, verdict)),
         (constants.CONDITION_STALLED, *_stalled(stall, verdict)),
@@ -145,21 +164,28 @@ def _conditions(survey: Survey, statuses: Statuses, stall: Stall | None, verdict
 def _ready(survey: Survey, stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
     if verdict == "failed":
         return False, constants.REASON_TOO_MANY_FAILED_TRIALS, "the search was given up"
-    if verdict != "open":
+    if _has_ended(verdict):
         return True, constants.REASON_COMPLETED, ""
     if stall is not None:
         return False, stall.problem.reason, stall.problem.message
+    if verdict == "promoting":
+        return True, constants.REASON_PROMOTING, ""
     deployment = survey.observed.deployment
     if deployment is None or not deployment.available:
         return False, constants.REASON_STARTING, "the predictor starts"
     return True, constants.REASON_ALL_GOOD, ""
 
 
-def _progressing(survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
+def _progressing(
+    survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict, promotion: PromotionStatus | None
+) -> tuple[bool, str, str]:
     if verdict == "failed":
         return False, constants.REASON_TOO_MANY_FAILED_TRIALS, ""
-    if verdict != "open":
+    if _has_ended(verdict):
         return False, constants.REASON_COMPLETED, ""
+    if verdict == "promoting" and promotion is not None and stall is None:
+        text = f"{promotion.ended} of {promotion.trainings} trainings to the end have ended"
+        return True, constants.REASON_PROMOTING, text
     in_flight = _in_flight(statuses)
     if stall is not None and stall.holds_admission:
         return False, stall.problem.reason, ""
@@ -194,6 +220,8 @@ def _complete(survey: Survey, statuses: Statuses, verdict: Verdict) -> tuple[boo
         return True, constants.REASON_BUDGET_USED, _done(survey, statuses)
     if verdict == "exhausted":
         return True, constants.REASON_SPACE_EXHAUSTED, f"no architecture is left; {_done(survey, statuses)}"
+    if verdict == "promoting":
+        return False, constants.REASON_PROMOTING, ""
     return False, constants.REASON_RUNNING if verdict == "open" else constants.REASON_TOO_MANY_FAILED_TRIALS, ""
 
 
@@ -212,6 +240,6 @@ def _failed(survey: Survey, statuses: Statuses, verdict: Verdict) -> tuple[bool,
 
 
 def _stalled(stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
-    if stall is None or verdict != "open":
+    if stall is None or _has_ended(verdict):
         return False, constants.REASON_ALL_GOOD, ""
     return True, stall.problem.reason, stall.problem.message

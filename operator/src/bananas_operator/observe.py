@@ -170,12 +170,13 @@ class Observer:
 
 
 def _asked(search: SearchView) -> str:
-    """What of the search its trials are compared with; no part of it that a person changes in flight."""
+    """What of the search its trials are compared with; a person rarely changes any of it in flight."""
     spec = search.spec
     if spec is None:
         return ""
     table = spec.table.to_kubernetes() if spec.table is not None else None
-    return digest([spec.space, spec.evaluator, table, spec.trial.recipe.to_kubernetes()])
+    promote = spec.promote.to_kubernetes() if spec.promote is not None else None
+    return digest([spec.space, spec.evaluator, table, spec.trial.recipe.to_kubernetes(), promote])
 
 
 def _latest(pods: list[PodView]) -> PodView | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
 from bananas_core.api.trial import TableSpec
-from bananas_core.names import trial_name
+from bananas_core.names import promoted_name, trial_name
 from bananas_operator.resources import Json
 from bananas_operator.views import (
     ContainerEnded,
@@ -100,7 +100,8 @@ def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: Sear
             constants.REASON_INVALID_TRIAL,
             f"label {constants.LABEL_ARCHITECTURE} is {label}, the hash of spec.architecture is {digest}",
         )
-    want_name = trial_name(search.name, spec.index)
+    promoted = spec.origin.method == "promotion"
+    want_name = promoted_name(search.name, spec.index, spec.seed) if promoted else trial_name(search.name, spec.index)
     if spec.search != search.name or metadata["name"] != want_name:
         return Problem(
             constants.REASON_INVALID_TRIAL,
@@ -113,7 +114,11 @@ def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: Sear
             constants.REASON_RECIPE_MISMATCH,
             f"spec.architecture.space is {spec.architecture.space}, the search's space is {search.spec.space}",
         )
-    if search.spec.evaluator == "train":
+    if promoted:
+        promote = search.spec.promote
+        wanted = promote.recipe_of(search.spec.space, search.spec.trial.recipe) if promote is not None else None
+        matches, field = spec.recipe == wanted, "recipe"
+    elif search.spec.evaluator == "train":
         matches, field = spec.recipe == search.spec.trial.recipe and spec.table is None, "recipe"
     else:
         matches, field = spec.table == (search.spec.table or TableSpec()) and spec.recipe is None, "table"

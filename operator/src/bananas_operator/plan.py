@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.names import predictor_name
-from bananas_operator import admission, conditions, stalls
+from bananas_operator import admission, conditions, promotion, stalls
 from bananas_operator.actions import (
     Action,
     CreateJob,
+    CreateTrial,
     DeleteJob,
     DeletePredictor,
     EnsurePredictor,
@@ -41,27 +42,34 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     """What to do about a search now."""
     if observed.search.deleting:
         return Plan()  # the garbage collector takes everything, by owner references
-    seen = survey(observed, now, settings)
-    statuses: Statuses = {trial.uid: trial.status for trial in observed.trials}
+    of_search, of_promotion = promotion.split(observed)
+    seen = survey(of_search, now, settings)
+    statuses: Statuses = {trial.uid: trial.status for trial in of_search.trials}
+    promoted = promotion.survey_promotion(of_promotion, now, settings)
     stall = stalls.find_stall(seen)
 
-    actions: list[Action] = [*_advance_trials(seen, statuses)]
+    actions: list[Action] = [*_advance_trials(seen, statuses), *_advance_trials(promoted.seen, promoted.statuses)]
     outcome = verdict(seen, statuses)
     if outcome == "open":
         held = stall is not None and stall.holds_admission
         actions += admission.withdraw(seen, statuses)
-        actions += admission.admit(seen, statuses, held=held)
-        actions += _start_jobs(seen, statuses, stall)
+        actions += admission.admit(seen, statuses, held=held, taken=promoted.in_flight)
+        actions += _start_jobs(seen, statuses, stall, taken=_at_work(promoted.seen, promoted.statuses))
     else:
         actions += admission.end(seen, statuses, outcome)
-    actions += _delete_jobs(seen)
+    actions += promotion.promote(seen, statuses, promoted, outcome)
+    stall = stall or promotion.find_stall(promoted)
+    actions += _start_jobs(promoted.seen, promoted.statuses, stall, taken=_at_work(seen, statuses) + _starts(actions))
+    actions += [*_delete_jobs(seen), *_delete_jobs(promoted.seen)]
     actions += _predictor(seen, statuses, outcome)
     if outcome == "open" and stall is None and _proposals_needed(seen, statuses):
         stall = stalls.find_predictor_stall(seen)
-    status = conditions.search_status(seen, statuses, stall, outcome)
+    outcome, promotion_status, winner = promotion.outcome(seen, statuses, promoted, outcome)
+    actions += winner
+    status = conditions.search_status(seen, statuses, stall, outcome, promoted.statuses, promotion_status)
     if status != observed.search.status:
         actions.append(WriteSearch(status, conditions.transition_notes(observed.search.status, status)))
-    return Plan(tuple(actions), _again_at(seen, actions))
+    return Plan(tuple(actions), _again_at(seen, promoted.seen, actions))
 
 
 # --- trials ---
@@ -118,15 +126,15 @@ def _trial_notes(trial: TrialView, status: NASTrialStatus) -> tuple[Note, ...]:
 # --- Jobs ---
 
 
-def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None) -> list[CreateJob]:
-    """Next attempts of trials whose admission is persisted: lowest index first, never more at work than parallelism."""
+def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None, *, taken: int) -> list[CreateJob]:
+    """Next attempts of trials whose admission is persisted: lowest index first, never more at work than parallelism.
+
+    `taken` slots are at work elsewhere: the promotion's for the search, the search's for the promotion.
+    """
     spec = seen.spec
     if spec is None:
         return []
-    at_work = seen.orphans() + sum(
-        seen.works(trial) and trial.uid in seen.attempts and not _settled_now(trial, statuses)
-        for trial in seen.observed.trials
-    )
+    at_work = taken + _at_work(seen, statuses)
     starts = []
     for trial in seen.observed.trials:
         if at_work >= spec.parallelism:
@@ -138,6 +146,18 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None) -> list[C
         starts.append(CreateJob(trial, number, build_job(seen.observed.search, spec, trial, number, seen.settings)))
         at_work += 1
     return starts
+
+
+def _at_work(seen: Survey, statuses: Statuses) -> int:
+    """Slots that Jobs take."""
+    return seen.orphans() + sum(
+        seen.works(trial) and trial.uid in seen.attempts and not _settled_now(trial, statuses)
+        for trial in seen.observed.trials
+    )
+
+
+def _starts(actions: list[Action]) -> int:
+    return sum(isinstance(action, CreateJob) for action in actions)
 
 
 def _settled_now(trial: TrialView, statuses: Statuses) -> bool:
@@ -239,16 +259,18 @@ def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:
 # --- time ---
 
 
-def _again_at(seen: Survey, actions: list[Action]) -> datetime | None:
+def _again_at(seen: Survey, promoted: Survey, actions: list[Action]) -> datetime | None:
     """When the plan may change although nothing happens."""
-    if any(isinstance(action, WriteTrial | CreateJob | EnsurePredictor | DeletePredictor) for action in actions):
+    steps = WriteTrial | CreateTrial | CreateJob | EnsurePredictor | DeletePredictor
+    if any(isinstance(action, steps) for action in actions):
         return seen.now  # the next step follows from what was just written, or from its refusal
     now, settings = seen.now, seen.settings
     times: list[datetime] = []
-    for trial in seen.observed.trials:
-        times += _trial_times(seen, trial)
-    for job in seen.observed.jobs:
-        times.append(_kept_until(job, seen))
+    for part in (seen, promoted):
+        for trial in part.observed.trials:
+            times += _trial_times(part, trial)
+        for job in part.observed.jobs:
+            times.append(_kept_until(job, part))
     times += [finding.retry_at for finding in seen.observed.findings]
     facts = seen.observed.facts
     if facts.check_again_at is not None and (facts.missing_claims or facts.template is not None):

@@ -33,6 +33,7 @@ PODS: Final = Resource("v1", "Pod", "pods")
 DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
 EVENTS: Final = Resource("v1", "Event", "events")
 CLAIMS: Final = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
 SERVICE_ACCOUNTS: Final = Resource("v1", "ServiceAccount", "serviceaccounts")
 ROLE_BINDINGS: Final = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 

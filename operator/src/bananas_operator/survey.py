@@ -13,7 +13,8 @@ from bananas_operator.attempts import Attempt, current_attempt, is_healthy
 from bananas_operator.settings import Settings
 from bananas_operator.views import SEARCH_PHASES_ADMITTED, JobView, Observed, TrialView
 
-Verdict = Literal["open", "complete", "exhausted", "failed"]
+Verdict = Literal["open", "promoting", "complete", "exhausted", "failed"]
+"""Open: trials are to come. Promoting: all have ended, and the best are trained to the end. The others are ends."""
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,11 @@ class TrialView:
     deleting: bool = False
 
     @property
+    def promoted(self) -> bool:
+        """Whether it trains a winner to the end: no part of the search proper."""
+        return self.spec is not None and self.spec.origin.method == "promotion"
+
+    @property
     def terminal(self) -> bool:
         """Whether it has ended; then its status is never revised."""
         return self.status.phase in TERMINAL_PHASES

@@ -17,15 +17,6 @@ class Recipe(Model):
             "(self.dataset == 'digits') != has(self.file)",
             "file must be set where dataset is npz, cifar10, cifar100 or folder (its name on the data volume), and only there",
         ),
-        (
-            "self.validationFraction > 0.0",
-            "validationFraction must be greater than 0 in a search: architectures are chosen by validation images, never by "
-            "test images",
-        ),
-        (
-            "!self.testAtEnd",
-            "testAtEnd must be false in a search: test images are opened once, for the network that was chosen in the end",
-        ),
         ("self.scoreEpochs <= self.epochs", "scoreEpochs must not exceed epochs"),
     )
 

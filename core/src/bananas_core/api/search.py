@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from bananas_core.api.promotion import Promotion, PromotionStatus
 from bananas_core.api.recipe import Recipe
 from bananas_core.api.template import PodPlacement, TrialTemplate
 from bananas_core.api.trial import TableSpec, Time
@@ -70,6 +71,19 @@ class Budget(Model):
 class TrialSpec(Model):
     """What a trial is: the recipe of its training, the template of its pod and how failures are treated."""
 
+    kubernetes_validations: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "self.recipe.validationFraction > 0.0",
+            "recipe.validationFraction must be greater than 0 in a search: architectures are chosen by validation images, "
+            "never by test images",
+        ),
+        (
+            "!self.recipe.testAtEnd",
+            "recipe.testAtEnd must be false in a search: test images are opened once, for the networks that spec.promote "
+            "trains to the end",
+        ),
+    )
+
     recipe: Recipe = Field(
         Recipe(),
         description="How a candidate is trained; for evaluator train.",
@@ -88,12 +102,29 @@ class TrialSpec(Model):
     max_failed_trials: int = Field(
         10, ge=0, le=100_000, description="Failed trials that a search bears; one more ends it."
     )
+    reuse_results: bool = Field(
+        False,
+        description="Whether a trial that another search of the namespace has done already (equal architecture, recipe or "
+        "table, seed and data digest) is not done again. Its result is taken over, and status.reusedFrom names it.",
+    )
 
 
 class ClaimReference(Model):
     """A claim of the search's namespace."""
 
     claim: ClaimName = Field(description="Name of a PersistentVolumeClaim in the search's namespace.")
+
+
+class WarmStart(Model):
+    """Another search, whose results the predictor learns from."""
+
+    search: str = Field(
+        pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        min_length=1,
+        max_length=MAX_SEARCH_NAME,
+        description="Name of a NASSearch of the same namespace, with the same space, evaluator and recipe or table. Results "
+        "that were there when this search was made are learnt from; their architectures are not proposed again.",
+    )
 
 
 class NASSearchSpec(Model):
@@ -123,6 +154,14 @@ class NASSearchSpec(Model):
         (
             "self.strategy.name != 'random' ? self.strategy.initialTrials <= self.budget.trials : true",
             "strategy.initialTrials must not exceed budget.trials, else all trials are random",
+        ),
+        (
+            "self.evaluator == 'table' ? !has(self.promote) : true",
+            "promote trains networks to the end: it is for evaluator train; remove it, or set evaluator to train",
+        ),
+        (
+            "has(self.warmStartFrom) == has(oldSelf.warmStartFrom)",
+            "warmStartFrom cannot be added or removed. Make a new NASSearch instead",
         ),
         ("has(self.table) == has(oldSelf.table)", "table cannot be added or removed. Make a new NASSearch instead"),
     )
@@ -165,6 +204,16 @@ class NASSearchSpec(Model):
         description="Volume where trials keep checkpoints, so that an interrupted one goes on. Unset: an attempt starts anew.",
     )
     predictor: PodPlacement = Field(PodPlacement(), description="The pod that chooses the architectures.")
+    warm_start_from: WarmStart | None = Field(
+        None,
+        description="Another search whose results the predictor starts with.",
+        json_schema_extra=immutable("spec.warmStartFrom", "the proposals must follow from one history"),
+    )
+    promote: Promotion | None = Field(
+        None,
+        description="What to train to the end once the search is complete; test images are opened then, and only then. "
+        "Unset: nothing.",
+    )
 
 
 # --- status ---
@@ -248,6 +297,7 @@ class NASSearchStatus(StatusModel):
     best: BestTrial | None = Field(None, description="The best result so far.")
     predictor: PredictorStatus | None = Field(None, description="What the predictor says of itself.")
     gpu_seconds: GpuSeconds = Field(GpuSeconds(), description="GPU time.")
+    promotion: PromotionStatus | None = Field(None, description="How far the training of the best to the end is.")
     start_time: Time | None = Field(None, description="When the first trial was admitted.")
     completion_time: Time | None = Field(None, description="When the search was complete or given up.")
     estimated_completion_time: Time | None = Field(

@@ -29,8 +29,8 @@ class TableSpec(Model):
 class Origin(Model):
     """How an architecture was chosen."""
 
-    method: Literal["random", "mutation"] = Field(
-        description="random, or mutation of a parent that the predictor chose."
+    method: Literal["random", "mutation", "promotion"] = Field(
+        description="random, mutation of a parent that the predictor chose, or promotion: training of a winner to the end."
     )
     parent: int | None = Field(None, ge=0, description="Index of the trial that was mutated.")
     predicted_mean: float | None = Field(None, description="Accuracy that the predictor expects, as a fraction of 1.")
@@ -48,6 +48,11 @@ class NASTrialSpec(Model):
         (
             "has(self.recipe) != has(self.table)",
             "exactly one of recipe (evaluator train) and table (evaluator table) must be set",
+        ),
+        (
+            "has(self.recipe) && self.origin.method != 'promotion' "
+            "? self.recipe.validationFraction > 0.0 && !self.recipe.testAtEnd : true",
+            "recipe must keep validation images and leave the test images alone, but in a promotion",
         ),
     )
 
@@ -100,6 +105,11 @@ class NASTrialStatus(StatusModel):
     settled_attempt: int = Field(0, ge=0, description="Last attempt whose end is counted here.")
     next_attempt_time: Time | None = Field(None, description="When the next attempt may start, after an error.")
     node: str | None = Field(None, max_length=253, description="Node of the last attempt.")
+    reused_from: str | None = Field(
+        None,
+        max_length=253,
+        description="NASTrial of another search whose result this is, where it was not done again.",
+    )
     device: str | None = Field(None, max_length=256, description="Device that trained, as the trainer named it.")
     data_digest: str | None = Field(None, max_length=128, description="Digest of the data, as the trainer computed it.")
     admission_time: Time | None = Field(None, description="When the operator admitted it.")
