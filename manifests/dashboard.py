@@ -93,6 +93,14 @@ def dashboard() -> dict[str, Any]:
             unit="s",
             description="How long the last fit of each predictor took, and a mean pass of the operator.",
         ),
+        _graph(
+            "Interruptions",
+            [(f"sum by (search, cause) ({c.METRIC_INTERRUPTIONS}{OF_SEARCH})", "{{search}} {{cause}}")],
+            0,
+            28,
+            description="Attempts that were ended from outside: preempted, evicted or drained, and others (a node or pod was "
+            "lost). They are no failures; what they cost is under GPU seconds, wasted.",
+        ),
     ]
     return {
         "title": "Bananas: neural architecture search",

@@ -12,6 +12,7 @@ from bananas_core.contract import TrialFile
 from bananas_operator.job import build_job, build_sample_job, template_hash
 from bananas_operator.predictor import build_deployment, build_role_binding, build_service_account
 from bananas_operator.settings import Settings
+from bananas_operator.views import TrialView
 
 from .builders import SETTINGS, search, spec, trial
 
@@ -142,7 +143,6 @@ def test_every_field_of_the_template_reaches_the_pod() -> None:
     for key in (
         "imagePullSecrets",
         "nodeSelector",
-        "tolerations",
         "affinity",
         "priorityClassName",
         "runtimeClassName",
@@ -150,6 +150,7 @@ def test_every_field_of_the_template_reaches_the_pod() -> None:
         "terminationGracePeriodSeconds",
     ):
         assert pod[key] == TEMPLATE[key]
+    assert pod["tolerations"][:1] == TEMPLATE["tolerations"]
     assert container["env"][-2:] == TEMPLATE["env"]
     assert pod["volumes"][-1] == TEMPLATE["volumes"][0]
     assert container["volumeMounts"][-1] == TEMPLATE["volumeMounts"][0]
@@ -248,3 +249,33 @@ def test_nobody_may_read_secrets_run_in_pods_or_change_a_spec() -> None:
                 ("nastrials", "patch"),
                 ("nastrials", "delete"),
             }
+
+
+def lost_node_tolerations(**trial_spec: Any) -> dict[str, int]:
+    tolerations = pod_of(made(trial=trial_spec))["tolerations"]
+    return {t["key"]: t.get("tolerationSeconds") for t in tolerations if t.get("key", "").startswith("node.")}
+
+
+def test_a_lost_node_is_borne_as_long_as_the_search_says() -> None:
+    not_ready, unreachable = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+    assert lost_node_tolerations() == {not_ready: 300, unreachable: 300}
+    assert lost_node_tolerations(nodeLossTimeoutSeconds=20) == {not_ready: 20, unreachable: 20}
+    own = {"key": unreachable, "operator": "Exists", "tolerationSeconds": 5}
+    assert lost_node_tolerations(template={"tolerations": [own]}) == {not_ready: 300, unreachable: 5}
+
+
+def test_an_image_that_writes_no_termination_message_still_says_why_it_failed() -> None:
+    (container,) = pod_of(made())["containers"]
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def checkpoint_directory(of: TrialView) -> str | None:
+    job = build_job(search(), spec(checkpoints={"claim": "c"}), of, 1, SETTINGS)
+    annotation = job["spec"]["template"]["metadata"]["annotations"][constants.ANNOTATION_TRIAL_FILE]
+    return TrialFile.read(annotation).checkpoint_dir
+
+
+def test_checkpoints_are_those_of_this_very_trial_and_a_trial_of_an_earlier_release_keeps_its_own() -> None:
+    root = f"{contract.CHECKPOINT_PATH}/search-uid"
+    assert checkpoint_directory(trial(3, "Queued", checkpointDirectory="s-3-0a1b2c3d")) == f"{root}/s-3-0a1b2c3d"
+    assert checkpoint_directory(trial(3, "Queued")) == f"{root}/s-3"

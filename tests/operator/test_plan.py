@@ -335,7 +335,7 @@ def test_progress_ends_the_stall_at_once() -> None:
     seen = replace(
         stalled(),
         jobs=(job(0, 2, pod(running(100))),),
-        progress=(("trial-0", ProgressView(message, at(0))),),
+        progress=(("trial-0", ProgressView(message, at(0), at(0))),),
     )
     assert condition(decide(seen, 101), "Stalled")[0] == "False"
 
@@ -622,7 +622,7 @@ def test_progress_is_written_once_a_minute_and_with_other_writes() -> None:
     jobs = (job(0, 1, pod(running())),)
 
     def told(writable: float, the_trial: Any = running_trial) -> Observed:
-        return observed(the_trial, jobs=jobs, progress=(("trial-0", ProgressView(message, at(writable))),))
+        return observed(the_trial, jobs=jobs, progress=(("trial-0", ProgressView(message, at(writable), at(0))),))
 
     assert writes(decide(told(150))) == {}
     assert decide(settled(told(150))).again_at == at(150)
@@ -635,7 +635,7 @@ def test_progress_of_another_attempt_is_not_written() -> None:
     seen = observed(
         trial(0, "Running", attempts=2, settled_attempt=1),
         jobs=(job(0, 2, pod(running())),),
-        progress=(("trial-0", ProgressView(message, at(0))),),
+        progress=(("trial-0", ProgressView(message, at(0), at(0))),),
     )
     assert writes(decide(seen))["s-0"].progress is None
 

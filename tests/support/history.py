@@ -4,6 +4,7 @@ This module shares no code with the programs under test.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -85,5 +86,6 @@ def epochs_trained(checkpoints: Path) -> dict[str, list[tuple[int, int]]]:
     out: dict[str, list[tuple[int, int]]] = {}
     for log in checkpoints.rglob("epochs.jsonl"):
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-        out[log.parent.name] = [(line["attempt"], line["epoch"]) for line in lines]
+        name = re.sub("-[0-9a-f]{8}$", "", log.parent.name)  # TRIAL-UID
+        out[name] = [(line["attempt"], line["epoch"]) for line in lines]
     return out

@@ -111,6 +111,10 @@ def _summary(snapshot: Snapshot, now: datetime) -> Table:
     used = search.status.gpu_seconds
     wasted = f", {duration(used.wasted)} of it without a result" if used.wasted else ""
     grid.add_row("GPU time", Text(f"{duration(used.used)}{wasted}"))
+    ended = search.status.interruptions
+    if ended.total:
+        words = f"{ended.total} attempts ended from outside, {ended.preemptions} of them preempted; no failures"
+        grid.add_row("Interruptions", Text(words))
     grid.add_row("Time", Text(_time_words(search, now)))
     return grid
 

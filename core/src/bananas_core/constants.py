@@ -91,6 +91,9 @@ REASON_DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
 REASON_NO_REPORT: Final = "NoReport"
 REASON_PROGRAM_ERROR: Final = "ProgramError"
 REASON_INTERRUPTED: Final = "Interrupted"
+REASON_HANG: Final = "Hang"
+REASON_OUT_OF_SCRATCH: Final = "OutOfScratchSpace"
+REASON_VOLUME_UNAVAILABLE: Final = "VolumeUnavailable"
 
 # --- reasons of a trial's cancellation (status.reason) ---
 REASON_DUPLICATE_ARCHITECTURE: Final = "DuplicateArchitecture"
@@ -103,6 +106,7 @@ REASON_CANCELLED_BY_USER: Final = "CancelledByUser"
 
 # --- reasons of events that are nobody's condition ---
 EVENT_TRIAL_FAILED: Final = "TrialFailed"
+EVENT_ATTEMPT_FAILED: Final = "AttemptFailed"
 EVENT_TRIAL_INTERRUPTED: Final = "TrialInterrupted"
 EVENT_NEW_BEST: Final = "NewBest"
 
@@ -118,6 +122,7 @@ METRIC_FREE_SLOTS: Final = "bananas_search_free_slots"
 METRIC_BEST_ACCURACY: Final = "bananas_search_best_validation_accuracy"
 METRIC_GPU_SECONDS: Final = "bananas_search_gpu_seconds"
 METRIC_GPU_SECONDS_WASTED: Final = "bananas_search_gpu_seconds_wasted"
+METRIC_INTERRUPTIONS: Final = "bananas_search_interruptions"
 METRIC_CONDITION: Final = "bananas_search_condition"
 METRIC_RECONCILE_SECONDS: Final = "bananas_operator_reconcile_seconds"
 METRIC_RECONCILE_ERRORS: Final = "bananas_operator_reconcile_errors"

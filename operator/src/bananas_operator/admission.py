@@ -4,6 +4,7 @@ The operator alone admits: lowest index first, never beyond parallelism or budge
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from bananas_core import constants
 from bananas_core.api import NASTrialStatus
@@ -92,8 +93,18 @@ def cancel(trial: TrialView, problem: Problem, survey: Survey, statuses: dict[st
     return WriteTrial(trial, status, f"cancelled: {problem.reason}")
 
 
+def admission_changes(trial: TrialView, now: datetime) -> dict[str, str]:
+    """What changes in the status of a trial that gets a slot."""
+    return {
+        "phase": "Queued",
+        "admission_time": stamp(now),
+        # With its UID: a trial that is deleted and made anew must not find the other's attempts and checkpoints.
+        "checkpoint_directory": f"{trial.name}-{trial.uid[:8]}",
+    }
+
+
 def _admission(trial: TrialView, survey: Survey, statuses: dict[str, NASTrialStatus]) -> WriteTrial:
-    status = statuses[trial.uid].model_copy(update={"phase": "Queued", "admission_time": stamp(survey.now)})
+    status = statuses[trial.uid].model_copy(update=admission_changes(trial, survey.now))
     statuses[trial.uid] = status
     return WriteTrial(trial, status, "admitted")
 

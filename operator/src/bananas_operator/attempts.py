@@ -10,7 +10,7 @@ from typing import Any
 
 from bananas_core import constants
 from bananas_core.api import NASTrialStatus
-from bananas_core.api.trial import Failure, Progress
+from bananas_core.api.trial import Failure, NodeFault, Progress
 from bananas_core.contract import Report
 from bananas_operator.classify import (
     SEARCH_REASONS,
@@ -28,6 +28,9 @@ from bananas_operator.classify import (
 )
 from bananas_operator.settings import Settings
 from bananas_operator.views import ContainerEnded, ContainerRunning, JobView, Problem, ProgressView, TrialView
+
+MAX_NODE_FAULTS = 4
+"""As many as the API keeps: more than make a node avoided."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ def _ended(trial: TrialView, attempt: Attempt, outcome: Ended, rules: Rules) -> 
     match outcome:
         case Result(report):
             return _succeeded(trial, attempt, report, rules)
-        case Interrupted(message):
-            return _interrupted(trial, attempt, message, rules)
+        case Interrupted():
+            return _interrupted(trial, attempt, outcome, rules)
         case FatalForTrial(reason, message):
             return _failed(trial, attempt, _failure(reason, message), rules)
         case FatalForSearch(reason, message) if not rules.has_success:
@@ -160,7 +163,7 @@ def _running(
         start_time=trial.status.start_time or stamp(started),
         node=_node(attempt) or trial.status.node,
     )
-    if progress is None or progress.message.attempt != attempt.number or progress.progress == status.progress:
+    if progress is None or progress.message.attempt != attempt.number or not progress.differs_from(status.progress):
         return status
     if status != trial.status or rules.now >= progress.writable_at:
         return _with(status, progress=progress.progress)
@@ -213,27 +216,39 @@ def _readable(accuracy: float) -> float:
     return round(accuracy, 6)
 
 
-def _interrupted(trial: TrialView, attempt: Attempt, message: str, rules: Rules) -> NASTrialStatus:
+def _interrupted(trial: TrialView, attempt: Attempt, outcome: Interrupted, rules: Rules) -> NASTrialStatus:
     count = trial.status.interruptions + 1
+    counts: dict[str, Any] = {
+        "interruptions": count,
+        "preemptions": trial.status.preemptions + outcome.preempted,
+        "node_faults": _with_fault(trial.status, attempt, rules) if outcome.node_fault else trial.status.node_faults,
+    }
     if count > rules.settings.max_interruptions:
-        text = f"interrupted {count} times, last: {message}"
-        failure = Failure(reason=constants.REASON_INTERRUPTED, message=text)
-        return _failed(trial, attempt, failure, rules, interruptions=count)
+        failure = _failure(constants.REASON_INTERRUPTED, f"interrupted {count} times, last: {outcome.message}")
+        return _failed(trial, attempt, failure, rules, **counts)
     extra = count - rules.settings.free_interruptions
     wait = _in(rules, _backoff(extra, rules.settings)) if extra > 0 else None
-    return _back_to_queue(
-        trial, attempt, rules, interruptions=count, message=f"interrupted: {message}", next_attempt_time=wait
-    )
+    message = f"interrupted: {outcome.message}"
+    return _back_to_queue(trial, attempt, rules, message=message, next_attempt_time=wait, **counts)
 
 
 def _retry(trial: TrialView, attempt: Attempt, failure: Failure, rules: Rules) -> NASTrialStatus:
     count = trial.status.retries + 1
+    counts: dict[str, Any] = {"retries": count, "node_faults": _with_fault(trial.status, attempt, rules)}
     if count > rules.retries:
-        return _failed(trial, attempt, failure, rules, retries=count)
+        return _failed(trial, attempt, failure, rules, **counts)
     wait = _in(rules, _backoff(count, rules.settings))
     return _back_to_queue(
-        trial, attempt, rules, retries=count, failure=failure, message=failure.message, next_attempt_time=wait
+        trial, attempt, rules, failure=failure, message=failure.message, next_attempt_time=wait, **counts
     )
+
+
+def _with_fault(status: NASTrialStatus, attempt: Attempt, rules: Rules) -> tuple[NodeFault, ...]:
+    node = _node(attempt)
+    if node is None:
+        return status.node_faults
+    fault = NodeFault(node=node, time=stamp(_finished(attempt) or rules.now))
+    return (*status.node_faults, fault)[-MAX_NODE_FAULTS:]
 
 
 def _back_to_queue(trial: TrialView, attempt: Attempt, rules: Rules, **changes: Any) -> NASTrialStatus:

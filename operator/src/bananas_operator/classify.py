@@ -24,20 +24,31 @@ IMAGE_REASONS: Final = frozenset(
 )
 CONFIG_REASONS: Final = frozenset(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"))
 START_REASONS: Final = frozenset(("StartError", "ContainerCannotRun"))
-INTERRUPTION_REASONS: Final = frozenset(
+PREEMPTION_REASONS: Final = frozenset(("Evicted", "Preempting", "Shutdown", "Terminated"))
+"""status.reason of a pod that its kubelet ended: pressure on the node, a critical pod that needs the room, a shutdown."""
+REFUSAL_REASONS: Final = frozenset(
     (
         "Evicted",
-        "Preempting",
-        "UnexpectedAdmissionError",
-        "NodeLost",
-        "Shutdown",
-        "Terminated",
-        "NodeShutdown",
+        "InvalidNodeInfo",
         "NodeAffinity",
+        "NodeLost",
+        "NodeShutdown",
+        "SMTAlignmentError",
+        "TopologyAffinityError",
+        "UnexpectedAdmissionError",
+        "UnexpectedPredicateFailureType",
     )
 )
-"""status.reason of a failed pod that never was the trial's fault: eviction, preemption by a critical pod, devices that
-went away, a lost or stopping node."""
+"""status.reason of a pod that its kubelet did not let in, beside OutOfcpu, OutOfmemory, OutOfnvidia.com/gpu and the like:
+the scheduler knew the node otherwise, or its devices went away."""
+PREEMPTION_DISRUPTIONS: Final = frozenset(
+    ("PreemptionByScheduler", "EvictionByEvictionAPI", "DeletionByTaintManager", "TerminationByKubelet")
+)
+"""Reasons of the condition DisruptionTarget that are a preemption, an eviction or a drain."""
+NODE_DISRUPTIONS: Final = frozenset(("DeletionByPodGC", "TerminationByKubelet"))
+"""Those that tell against the node: it is gone, or had no room for what the scheduler gave it."""
+VANISHED_REASONS: Final = frozenset(("ContainerStatusUnknown", "Unknown"))
+"""Why a container has ended of which the runtime has no memory: the node was started anew, or its runtime was."""
 KILLED: Final = frozenset((128 + 9, 128 + 15))
 FATAL_FOR_SEARCH: Final = frozenset(
     (
@@ -54,6 +65,7 @@ SEARCH_REASONS: Final = frozenset(
         *(contract.REASON_OF_EXIT_CODE[code] for code in FATAL_FOR_SEARCH),
         constants.REASON_IMAGE_UNAVAILABLE,
         constants.REASON_CONTAINER_CONFIG,
+        constants.REASON_VOLUME_UNAVAILABLE,
     )
 )
 """Reasons of failures that every other trial of the search would meet too."""
@@ -93,6 +105,10 @@ class Interrupted:
     """It was ended from outside: no failure."""
 
     message: str
+    preempted: bool = False
+    """Whether by a pod of higher priority, an eviction or a drain."""
+    node_fault: bool = False
+    """Whether it tells against the node."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +168,8 @@ def _classify_pod(job: JobView, pod: PodView, now: datetime, patience: Patience)
     if pod.phase == "Failed":
         return _failed_without_container(pod)
     if pod.deletion is not None and now >= pod.deletion + timedelta(seconds=patience.lost_seconds):
-        return Interrupted(f"its pod was deleted and its node {pod.node or ''} does not answer")
+        message = f"its pod was deleted and its node {pod.node or ''} does not answer"
+        return Interrupted(message, node_fault=pod.node is not None)
     if isinstance(pod.state, ContainerRunning):
         return Running(pod.state.started)
     if isinstance(pod.state, ContainerWaiting):
@@ -185,9 +202,25 @@ def _ended(job: JobView, pod: PodView, state: ContainerEnded) -> Ended:
         return FatalForTrial(constants.REASON_OUT_OF_MEMORY, f"the container used more memory than {limit} allows")
     if pod.reason == "DeadlineExceeded":
         return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, "it ran longer than spec.trial.deadlineSeconds")
-    if pod.disrupted is not None or pod.reason in INTERRUPTION_REASONS:
-        return Interrupted(pod.disrupted or pod.message or pod.reason)
+    if pod.reason == "Evicted" and pod.disrupted is None:
+        return FatalForTrial(constants.REASON_OUT_OF_SCRATCH, _scratch(pod))
+    if pod.disrupted is not None or pod.reason in PREEMPTION_REASONS:
+        return _disrupted(pod)
     return _by_exit_code(pod, state)
+
+
+def _scratch(pod: PodView) -> str:
+    """A pod that is evicted for what the node lacks carries DisruptionTarget; one that broke its own bounds does not."""
+    return f"{pod.message or 'evicted'}. Raise the bound in spec.trial.template: sizeLimit of a volume, or ephemeral-storage"
+
+
+def _disrupted(pod: PodView) -> Interrupted:
+    by_kubelet = pod.disruption == "" and pod.reason in PREEMPTION_REASONS
+    return Interrupted(
+        pod.disrupted or pod.message or pod.reason,
+        preempted=by_kubelet or pod.disruption in PREEMPTION_DISRUPTIONS,
+        node_fault=(by_kubelet or pod.disruption in NODE_DISRUPTIONS) and pod.reason != "Preempting",
+    )
 
 
 def _report(job: JobView, state: ContainerEnded) -> Result | Retryable:
@@ -204,8 +237,13 @@ def _report(job: JobView, state: ContainerEnded) -> Result | Retryable:
 
 
 def _by_exit_code(pod: PodView, state: ContainerEnded) -> Ended:
-    if state.exit_code in (ExitCode.INTERRUPTED, ExitCode.FENCED) or state.exit_code in KILLED:
+    if state.reason in VANISHED_REASONS:
+        return Interrupted(f"its container vanished ({state.reason}, exit code {state.exit_code})", node_fault=True)
+    if state.exit_code in (ExitCode.INTERRUPTED, ExitCode.FENCED):
         return Interrupted(f"it was stopped (exit code {state.exit_code})")
+    if state.exit_code in KILLED:
+        # Not by its own memory limit, and nobody deleted the pod: perhaps by a node whose memory is used up.
+        return Interrupted(f"it was killed (exit code {state.exit_code})", node_fault=pod.deletion is None)
     if state.reason in START_REASONS:
         return FatalForSearch(
             constants.REASON_CONTAINER_CONFIG,
@@ -241,11 +279,12 @@ def _failure_message(state: ContainerEnded) -> str:
 def _failed_without_container(pod: PodView) -> Ended:
     if pod.reason == "DeadlineExceeded":
         return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, "it ran longer than spec.trial.deadlineSeconds")
-    admission_lost = pod.reason in INTERRUPTION_REASONS or pod.reason.startswith(
-        "OutOf"
-    )  # OutOfcpu: the node filled up
-    if pod.disrupted is not None or admission_lost or pod.deletion is not None:
-        return Interrupted(pod.disrupted or pod.message or pod.reason or "its pod was deleted")
+    if pod.disrupted is not None:
+        return _disrupted(pod)
+    if pod.reason in REFUSAL_REASONS or pod.reason in PREEMPTION_REASONS or pod.reason.startswith("OutOf"):
+        return Interrupted(f"its node turned it away: {pod.reason}{_colon(pod.message)}", node_fault=True)
+    if pod.deletion is not None:
+        return Interrupted(pod.message or "its pod was deleted")
     return Retryable(constants.REASON_PROGRAM_ERROR, f"its pod failed: {pod.reason}{_colon(pod.message)}")
 
 

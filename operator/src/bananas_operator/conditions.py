@@ -10,7 +10,7 @@ from typing import Literal
 from bananas_core import constants
 from bananas_core.api import Condition, NASSearchStatus, NASTrialStatus
 from bananas_core.api.promotion import PromotionStatus
-from bananas_core.api.search import BestTrial, GpuSeconds, TrialCounts
+from bananas_core.api.search import BestTrial, GpuSeconds, Interruptions, TrialCounts
 from bananas_operator.actions import Note
 from bananas_operator.attempts import stamp
 from bananas_operator.classify import Waiting
@@ -54,6 +54,10 @@ def search_status(
             wasted=round(sum(status.gpu_seconds_wasted for status in costs), 3),
         ),
         promotion=promotion,
+        interruptions=Interruptions(
+            total=sum(status.interruptions for status in costs),
+            preemptions=sum(status.preemptions for status in costs),
+        ),
         start_time=min(admissions, default=None),
         completion_time=(old.completion_time or stamp(survey.now)) if ended else None,
         estimated_completion_time=_estimate(survey, statuses) if verdict == "open" else None,

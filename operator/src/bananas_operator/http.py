@@ -4,6 +4,7 @@ Progress is checked against the cache and kept in memory; nothing here writes to
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
@@ -37,12 +38,14 @@ class Http:
         registry: CollectorRegistry,
         problems: Callable[[], list[str]],
         ring: Callable[[SearchKey, float], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cache = cache
         self._memory = memory
         self._registry = registry
         self._problems = problems
         self._ring = ring
+        self._clock = clock
 
     def application(self) -> web.Application:
         """The routes."""
@@ -79,7 +82,7 @@ class Http:
                 status=409,
                 text=f"attempt {message.attempt} is over; the current one is {current}, phase {status.phase}\n",
             )
-        self._memory.of(search_uid).progress[message.trial_uid] = message
+        self._memory.of(search_uid).hear(message, self._clock())
         key = self._cache.key_of(TRIALS, trial)
         if key is not None:
             self._ring(key, RING_SECONDS)

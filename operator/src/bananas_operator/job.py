@@ -12,6 +12,7 @@ from bananas_operator.settings import Settings
 from bananas_operator.views import SearchView, TrialView
 
 CONTAINER: Final = "trainer"
+NODE_LOSS_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def template_hash(spec: NASSearchSpec, settings: Settings) -> str:
@@ -37,7 +38,7 @@ def image(spec: NASSearchSpec, settings: Settings) -> str:
 def build_job(search: SearchView, spec: NASSearchSpec, trial: TrialView, attempt: int, settings: Settings) -> Json:
     """The Job of an attempt of an admitted trial."""
     assert trial.spec is not None  # a trial that does not parse is never admitted
-    file = trial_file(search, spec, trial.name, trial.uid, trial.spec, attempt, settings)
+    file = trial_file(search, spec, trial, trial.spec, attempt, settings)
     labels = {
         constants.LABEL_TRIAL: trial.name,
         constants.LABEL_TRIAL_UID: trial.uid,
@@ -56,26 +57,26 @@ def build_sample_job(search: SearchView, spec: NASSearchSpec, settings: Settings
 def trial_file(
     search: SearchView,
     spec: NASSearchSpec,
-    trial: str,
-    trial_uid: str,
+    trial: TrialView,
     trial_spec: NASTrialSpec,
     attempt: int,
     settings: Settings,
 ) -> str:
     """The trial file of an attempt, as JSON."""
+    directory = trial.status.checkpoint_directory or trial.name
     file = contract.TrialFile(
         version=1,
         namespace=search.namespace,
         search=search.name,
-        trial=trial,
-        trial_uid=trial_uid,
+        trial=trial.name,
+        trial_uid=trial.uid,
         attempt=attempt,
         architecture=trial_spec.architecture,
         seed=trial_spec.seed,
         recipe=trial_spec.recipe,
         table=trial_spec.table,
         data_dir=contract.DATA_PATH if spec.data is not None else None,
-        checkpoint_dir=f"{contract.CHECKPOINT_PATH}/{search.uid}/{trial}" if spec.checkpoints is not None else None,
+        checkpoint_dir=f"{contract.CHECKPOINT_PATH}/{search.uid}/{directory}" if spec.checkpoints is not None else None,
         cache_dir=contract.CACHE_PATH,
         termination_file=contract.TERMINATION_PATH,
         progress_url=settings.progress_address,
@@ -123,6 +124,7 @@ def _pod_spec(spec: NASSearchSpec, template: TrialTemplate, settings: Settings) 
         "containers": [_container(spec, template, settings)],
         "volumes": _volumes(spec, template),
         **pod.placement(template),
+        "tolerations": _tolerations(spec, template),
     }
     optional = {
         "activeDeadlineSeconds": spec.trial.deadline_seconds,
@@ -130,6 +132,23 @@ def _pod_spec(spec: NASSearchSpec, template: TrialTemplate, settings: Settings) 
         "schedulerName": template.scheduler_name,
     }
     return fields | {key: value for key, value in optional.items() if value is not None}
+
+
+def _tolerations(spec: NASSearchSpec, template: TrialTemplate) -> list[Json]:
+    """The template's own; and a lost node is borne as long as the search says, unless the template says it itself."""
+    given = pod.tolerations(template)
+    own = {toleration.get("key") for toleration in given}
+    lost = [
+        {
+            "key": taint,
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": spec.trial.node_loss_timeout_seconds,
+        }
+        for taint in NODE_LOSS_TAINTS
+        if taint not in own and None not in own
+    ]
+    return given + lost
 
 
 def _container(spec: NASSearchSpec, template: TrialTemplate, settings: Settings) -> Json:
@@ -140,7 +159,7 @@ def _container(spec: NASSearchSpec, template: TrialTemplate, settings: Settings)
         "env": _environment(template),
         "volumeMounts": _mounts(spec, template),
         "terminationMessagePath": contract.TERMINATION_PATH,
-        "terminationMessagePolicy": "File",
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # an image that knows no contract still says why it failed
         "securityContext": pod.CONTAINER_SECURITY,
     }
     optional: Json = {

@@ -21,6 +21,14 @@ class CheckedFacts:
     facts: Facts
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a trainer said last, and when it said so first."""
+
+    message: ProgressMessage
+    at: datetime
+
+
 @dataclass
 class SearchMemory:
     """Of one search."""
@@ -28,7 +36,8 @@ class SearchMemory:
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
     facts: CheckedFacts | None = None
     predictor_checked_at: datetime | None = None
-    progress: dict[str, ProgressMessage] = field(default_factory=dict)
+    first_pass: datetime | None = None
+    progress: dict[str, Told] = field(default_factory=dict)
     progress_written: dict[str, datetime] = field(default_factory=dict)
 
     def refused(self, kind: str, name: str, problem: Problem, now: datetime, settings: Settings) -> None:
@@ -50,9 +59,20 @@ class SearchMemory:
         """Progress by trial UID."""
         pause = timedelta(seconds=settings.progress_seconds)
         return tuple(
-            (uid, ProgressView(message, self.progress_written.get(uid, LONG_AGO) + pause))
-            for uid, message in self.progress.items()
+            (uid, ProgressView(told.message, self.progress_written.get(uid, LONG_AGO) + pause, told.at))
+            for uid, told in self.progress.items()
         )
+
+    def hear(self, message: ProgressMessage, now: datetime) -> None:
+        """Notes what a trainer says; the same again is no progress."""
+        known = self.progress.get(message.trial_uid)
+        if known is None or known.message != message:
+            self.progress[message.trial_uid] = Told(message, now)
+
+    def since(self, now: datetime) -> datetime:
+        """Time of the first pass; called by each."""
+        self.first_pass = self.first_pass or now
+        return self.first_pass
 
     def forget_trials(self, living: set[str]) -> None:
         """Drops the progress of trials that have ended or are gone."""

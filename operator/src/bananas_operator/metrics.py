@@ -72,6 +72,7 @@ class SearchCollector(Collector):
                     family.add_metric((search.namespace, search.name), value)
             yield family
         yield _trials(searches)
+        yield _interruptions(searches)
         yield _conditions(searches)
 
 
@@ -90,6 +91,17 @@ def _trials(searches: list[SearchView]) -> GaugeMetricFamily:
     for search in searches:
         for phase, number in search.status.trials.model_dump().items():
             family.add_metric((search.namespace, search.name, phase.capitalize()), number)
+    return family
+
+
+def _interruptions(searches: list[SearchView]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        constants.METRIC_INTERRUPTIONS, "Attempts that were ended from outside, by cause.", labels=(*LABELS, "cause")
+    )
+    for search in searches:
+        counts = search.status.interruptions
+        family.add_metric((search.namespace, search.name, "preemption"), counts.preemptions)
+        family.add_metric((search.namespace, search.name, "other"), counts.total - counts.preemptions)
     return family
 
 

@@ -64,6 +64,7 @@ class Observer:
             facts=await self._facts.gather(search, memory, now),
             findings=tuple(memory.findings.values()),
             progress=memory.progress_views(self._settings),
+            watched_since=memory.since(now),
             predictor_checked_at=memory.predictor_checked_at,
         )
 

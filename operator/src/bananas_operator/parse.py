@@ -4,7 +4,7 @@ Called by `observe`. A field that Kubernetes may leave out gets its meaning here
 `Problem` of the view, never an exception, because one bad object must not hide the others.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -172,6 +172,8 @@ def pod_view(item: Json, container: str) -> PodView:
         disrupted=(disruption.get("message") or disruption.get("reason") or "disrupted")
         if disruption.get("status") == "True"
         else None,
+        disruption=disruption.get("reason") or "" if disruption.get("status") == "True" else "",
+        silent_since=_silent_since(metadata, ready, state.get("state") or {}),
         unschedulable=scheduled.get("message") or scheduled.get("reason")
         if scheduled.get("status") == "False"
         else None,
@@ -183,6 +185,22 @@ def pod_view(item: Json, container: str) -> PodView:
         restarts=state.get("restartCount", 0),
         last_message=_last_line(last.get("message", "")) or last.get("reason", ""),
     )
+
+
+def _silent_since(metadata: Json, ready: Json, state: Json) -> datetime | None:
+    """When the node controller lost the pod's node.
+
+    It turns `Ready` of its pods to False; a kubelet that lives turns it back, for our containers have no readiness probe.
+    Only a pod that ends is not ready in the hands of its own kubelet.
+    """
+    told_by_kubelet = ready.get("status") != "False" or ready.get("reason")  # the node controller gives no reason
+    if "running" not in state or told_by_kubelet or not ready.get("lastTransitionTime"):
+        return None
+    since = time(ready["lastTransitionTime"])
+    if "deletionTimestamp" not in metadata:
+        return since
+    asked = time(metadata["deletionTimestamp"]) - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    return since if since < asked else None
 
 
 def _last_line(text: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.names import predictor_name
-from bananas_operator import admission, conditions, promotion, stalls
+from bananas_operator import admission, conditions, promotion, silence, stalls
 from bananas_operator.actions import (
     Action,
     CreateJob,
@@ -117,6 +117,11 @@ def _trial_notes(trial: TrialView, status: NASTrialStatus) -> tuple[Note, ...]:
     if status.phase == "Failed" and status.failure is not None:
         text = f"trial {trial.name} failed after {status.attempts} attempts: {status.failure.reason}: {status.failure.message}"
         return (Note("Warning", constants.EVENT_TRIAL_FAILED, text[:1000]),)
+    again = status.retries > trial.status.retries or status.failure != trial.status.failure
+    if status.phase == "Queued" and status.failure is not None and again:
+        failure = status.failure
+        text = f"trial {trial.name}, attempt {status.settled_attempt}: {failure.reason}: {failure.message}"
+        return (Note("Warning", constants.EVENT_ATTEMPT_FAILED, text[:1000]),)
     if status.interruptions > trial.status.interruptions:
         text = f"trial {trial.name}, attempt {status.settled_attempt}: {status.message}"
         return (Note("Normal", constants.EVENT_TRIAL_INTERRUPTED, text[:1000]),)
@@ -300,7 +305,9 @@ def _trial_times(seen: Survey, trial: TrialView) -> list[datetime]:
         times.append(pod.created + timedelta(seconds=settings.blocked_limit_seconds + 1))
     if pod.deletion is not None:
         times.append(pod.deletion + timedelta(seconds=settings.lost_seconds))
+    if seen.limits is not None:
+        times += silence.due(attempt, trial, seen.observed, seen.limits)
     progress = seen.observed.progress_of.get(trial.uid)
-    if progress is not None and progress.progress != trial.status.progress:
+    if progress is not None and progress.differs_from(trial.status.progress):
         times.append(progress.writable_at)
     return times

@@ -54,12 +54,17 @@ def placement(given: PodPlacement) -> Json:
     """Where a pod may run, as fields of its spec; what is not given is left out."""
     fields: dict[str, Any] = {
         "nodeSelector": given.node_selector,
-        "tolerations": [_plain(toleration) for toleration in given.tolerations],
+        "tolerations": tolerations(given),
         "affinity": given.affinity,
         "priorityClassName": given.priority_class_name,
         "imagePullSecrets": [_plain(secret) for secret in given.image_pull_secrets],
     }
     return {key: value for key, value in fields.items() if value}
+
+
+def tolerations(given: PodPlacement) -> list[Json]:
+    """The taints that are tolerated."""
+    return [_plain(toleration) for toleration in given.tolerations]
 
 
 def resources(given: PodPlacement) -> Json:

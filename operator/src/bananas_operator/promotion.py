@@ -16,6 +16,7 @@ from bananas_core.api.trial import Origin
 from bananas_core.names import best_name, promoted_name
 from bananas_operator import pod, stalls
 from bananas_operator.actions import CreateTrial, EnsureConfigMap, WriteTrial
+from bananas_operator.admission import admission_changes
 from bananas_operator.attempts import stamp
 from bananas_operator.resources import CONFIG_MAPS, TRIALS, Json
 from bananas_operator.settings import Settings
@@ -179,7 +180,7 @@ def _admit(promoted: Promoted, winning: list[TrialView]) -> list[WriteTrial]:
             writes.append(_cancel(trial, promoted, trial.problem))
         elif in_flight < seen.spec.parallelism:
             in_flight += 1
-            changes = {"phase": "Queued", "admission_time": stamp(seen.now)}
+            changes = admission_changes(trial, seen.now)
             writes.append(_write(trial, promoted, "admitted to the promotion", changes))
     return writes
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.api.trial import TERMINAL_PHASES
+from bananas_operator import silence
 from bananas_operator.attempts import Attempt, current_attempt, is_healthy
 from bananas_operator.settings import Settings
 from bananas_operator.views import SEARCH_PHASES_ADMITTED, JobView, Observed, TrialView
@@ -27,6 +28,8 @@ class Survey:
     attempts: dict[str, Attempt]
     """The unsettled attempts of trials in flight, by trial UID."""
     has_success: bool
+    limits: silence.Bounds | None = None
+    """How long silence is borne; None where the spec cannot be read."""
 
     @property
     def spec(self) -> NASSearchSpec | None:
@@ -56,14 +59,18 @@ class Survey:
 def survey(observed: Observed, now: datetime, settings: Settings) -> Survey:
     """Looks at a search."""
     attempts: dict[str, Attempt] = {}
+    spec = observed.search.spec
+    limits = silence.bounds(spec, observed) if spec is not None else None
     for trial in observed.trials:
         jobs = observed.jobs_of.get(trial.uid, ())
         if trial.in_flight or (not trial.terminal and jobs):
             attempt = current_attempt(trial, jobs, now, settings)
+            if attempt is not None and limits is not None:
+                attempt = silence.judged(attempt, trial, observed, limits, now)
             if attempt is not None:
                 attempts[trial.uid] = attempt
     has_success = any(trial.status.phase == "Succeeded" for trial in observed.trials)
-    return Survey(observed, now, settings, attempts, has_success)
+    return Survey(observed, now, settings, attempts, has_success, limits)
 
 
 def is_admitted(status: NASTrialStatus) -> bool:

@@ -54,6 +54,10 @@ class PodView:
     message: str = ""
     disrupted: str | None = None
     """Message of the DisruptionTarget condition, if it is true."""
+    disruption: str = ""
+    """Reason of that condition: who ended the pod."""
+    silent_since: datetime | None = None
+    """Since when its node says nothing, though its container ran last."""
     unschedulable: str | None = None
     node: str | None = None
     image: str = ""
@@ -188,13 +192,20 @@ class ProgressView:
     message: ProgressMessage
     writable_at: datetime
     """When it may go into the status by itself."""
+    told_at: datetime
+    """When the trainer got so far, by the operator's clock."""
 
     @property
     def progress(self) -> Progress:
         """As the status has it."""
+        message, told = self.message, self.told_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         return Progress(
-            epoch=self.message.epoch, epochs=self.message.epochs, validation_accuracy=self.message.validation_accuracy
+            epoch=message.epoch, epochs=message.epochs, validation_accuracy=message.validation_accuracy, time=told
         )
+
+    def differs_from(self, written: Progress | None) -> bool:
+        """Whether it says more than the status; hearing the same again does not."""
+        return written is None or self.progress != written.model_copy(update={"time": self.progress.time})
 
 
 @dataclass(frozen=True)
@@ -209,6 +220,8 @@ class Observed:
     findings: tuple[Finding, ...] = ()
     progress: tuple[tuple[str, ProgressView], ...] = ()
     """By trial UID."""
+    watched_since: datetime | None = None
+    """When this process first looked at the search; what trainers told before, it did not hear."""
     predictor_checked_at: datetime | None = None
     """When ServiceAccount and RoleBinding were last seen to be there."""
 

@@ -99,6 +99,20 @@ class TrialSpec(Model):
         le=31_536_000,
         description="Seconds after which a running attempt is ended. Waiting for a GPU does not count.",
     )
+    no_progress_seconds: int | None = Field(
+        None,
+        ge=30,
+        le=31_536_000,
+        description="Seconds without progress after which a running attempt is taken for hung and tried again. It must be longer "
+        "than the longest epoch. Unset: never. Progress comes over the network: where it is lost, healthy attempts look hung.",
+    )
+    node_loss_timeout_seconds: int = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="Seconds for which a node may be unreachable or not ready before its attempts are given up and begin anew on "
+        "another node. The default is that of Kubernetes for every pod: restarts of a kubelet and most partitions are shorter.",
+    )
     max_failed_trials: int = Field(
         10, ge=0, le=100_000, description="Failed trials that a search bears; one more ends it."
     )
@@ -277,6 +291,13 @@ class GpuSeconds(StatusModel):
     wasted: float = Field(0, ge=0, description="GPU seconds of attempts that gave no result.")
 
 
+class Interruptions(StatusModel):
+    """Attempts that were ended from outside; no failures."""
+
+    total: int = Field(0, ge=0, description="Attempts that were preempted, evicted, lost or killed.")
+    preemptions: int = Field(0, ge=0, description="Those by a pod of higher priority, an eviction or a drain.")
+
+
 class NASSearchStatus(StatusModel):
     """What became of a search. Its size does not grow with the number of trials."""
 
@@ -298,6 +319,7 @@ class NASSearchStatus(StatusModel):
     predictor: PredictorStatus | None = Field(None, description="What the predictor says of itself.")
     gpu_seconds: GpuSeconds = Field(GpuSeconds(), description="GPU time.")
     promotion: PromotionStatus | None = Field(None, description="How far the training of the best to the end is.")
+    interruptions: Interruptions = Field(Interruptions(), description="Attempts that were ended from outside.")
     start_time: Time | None = Field(None, description="When the first trial was admitted.")
     completion_time: Time | None = Field(None, description="When the search was complete or given up.")
     estimated_completion_time: Time | None = Field(

@@ -71,6 +71,14 @@ class Progress(StatusModel):
     epoch: int = Field(ge=0, description="Epochs done.")
     epochs: int = Field(ge=1, description="Epochs to do.")
     validation_accuracy: float | None = Field(None, ge=0, le=1, description="Validation accuracy after the last epoch.")
+    time: Time | None = Field(None, description="When the trainer said so.")
+
+
+class NodeFault(StatusModel):
+    """An attempt that ended by its node's fault or in an error which may pass."""
+
+    node: str = Field(max_length=253, description="The node.")
+    time: Time = Field(description="When the attempt ended.")
 
 
 class Failure(StatusModel):
@@ -102,6 +110,21 @@ class NASTrialStatus(StatusModel):
     attempts: int = Field(0, ge=0, description="Attempts that were started.")
     retries: int = Field(0, ge=0, description="Attempts that ended in an error which may pass.")
     interruptions: int = Field(0, ge=0, description="Attempts that were preempted, evicted or lost; no failures.")
+    preemptions: int = Field(
+        0,
+        ge=0,
+        description="Of the interruptions, those by a pod of higher priority, an eviction or a drain; the others were lost or "
+        "killed with their node, pod or Job.",
+    )
+    node_faults: Annotated[tuple[NodeFault, ...], Field(max_length=4)] = Field(
+        (), description="The last attempts that ended by a node's fault or in an error which may pass; newest last."
+    )
+    checkpoint_directory: str | None = Field(
+        None,
+        max_length=253,
+        description="Its directory on the claim of spec.checkpoints, below that of the search's UID. Unset: its name, as in "
+        "release 0.1.0.",
+    )
     settled_attempt: int = Field(0, ge=0, description="Last attempt whose end is counted here.")
     next_attempt_time: Time | None = Field(None, description="When the next attempt may start, after an error.")
     node: str | None = Field(None, max_length=253, description="Node of the last attempt.")
