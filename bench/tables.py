@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.spaces import SPACES, Cells, Encoding, Features, Keys, SearchSpace
+from bananas_predictor.spaces.costs import Costs, NetworkShape
 from bananas_predictor.spaces.nasbench201 import EDGES, OPS
 
 DATA = Path(os.environ.get("BANANAS_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
@@ -210,6 +211,10 @@ class PoolSpace:
     def keys(self, cells: Cells) -> Keys:
         """As in the space."""
         return self._base.keys(cells)
+
+    def costs(self, cells: Cells, shape: NetworkShape) -> Costs:
+        """As in the space."""
+        return self._base.costs(cells, shape)
 
     def functions(self, cells: Cells) -> Keys:
         """As in the space."""

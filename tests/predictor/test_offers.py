@@ -1,5 +1,7 @@
 """How many are offered: by example, and whatever the state."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from bananas_core.api.search import Strategy
 from bananas_core.api.trial import TrialPhase
 from bananas_predictor.offers import World, offers, surplus
-from bananas_predictor.search import Search, TrialRecord
+from bananas_predictor.search import Asked, Search, TrialRecord
+from bananas_predictor.spaces import SPACES
 
 ARCHITECTURE = Search("nasbench201", Strategy(name="random"), 0).ask(1)[0].architecture
 phases = st.lists(st.sampled_from(["Pending", "Queued", "Running", "Succeeded", "Failed", "Cancelled"]), max_size=30)
@@ -15,9 +18,7 @@ phases = st.lists(st.sampled_from(["Pending", "Queued", "Running", "Succeeded", 
 
 def world(states: list[TrialPhase], *, budget: int, parallelism: int, is_open: bool = True) -> World:
     return World(
-        space="nasbench201",
-        strategy=Strategy(),
-        seed=0,
+        asked=Asked(SPACES["nasbench201"], Strategy(), 0),
         trials=tuple(
             TrialRecord(index, ARCHITECTURE, phase, 0.5 if phase == "Succeeded" else None)
             for index, phase in enumerate(states)
@@ -71,3 +72,33 @@ def test_offers_never_exceed_the_budget_and_never_leave_an_open_search_without_a
     assert offered == 0 or counted + offered <= budget
     if parallelism and counted < budget and not open_count:
         assert offered > 0
+
+
+@pytest.mark.parametrize(
+    ("states", "repeats", "want"),
+    [
+        ([], 1, 10),  # the initial trials are the first round
+        (["Succeeded"] * 3, 1, 7),  # the predictor was killed while it offered them
+        (["Succeeded"] * 9 + ["Running"], 1, 0),
+        (["Succeeded"] * 9 + ["Failed"], 1, 4),
+        (["Succeeded"] * 12 + ["Running"], 1, 1),
+        (["Succeeded"] * 13 + ["Pending"], 1, 0),
+        (["Succeeded"] * 14 + ["Cancelled"] * 3, 1, 4),
+        (["Succeeded"] * 28, 1, 2),  # the budget's end
+        ([], 2, 20),
+        (["Succeeded"] * 20, 2, 8),
+        (["Succeeded"] * 27 + ["Queued"], 2, 0),
+    ],
+)
+def test_in_rounds_the_next_one_is_offered_whole_once_the_one_before_has_ended(
+    states: list[TrialPhase], repeats: int, want: int
+) -> None:
+    seen = world(states, budget=30, parallelism=2)
+    asked = replace(seen.asked, repeats=repeats)
+    assert offers(replace(seen, asked=asked, batch_size=4)) == want
+
+
+def test_rounds_of_a_random_search_are_all_of_one_size() -> None:
+    seen = world([], budget=30, parallelism=2)
+    asked = replace(seen.asked, strategy=Strategy(name="random"))
+    assert offers(replace(seen, asked=asked, batch_size=4)) == 4

@@ -1,6 +1,7 @@
 """Which pending trials are admitted, and which can never be. Pure, called by `plan`.
 
-The operator alone admits: lowest index first, never beyond parallelism or budget, never an architecture twice.
+The operator alone admits: lowest index first, never beyond parallelism or budget, never an architecture twice with one
+seed, or more often than `trial.repeats`.
 """
 
 from collections.abc import Iterator
@@ -31,23 +32,26 @@ def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool, ta
     if spec is None:
         return
     trials = survey.observed.trials
-    first: dict[str, str] = {trial.hash: trial.name for trial in trials if is_admitted(statuses[trial.uid])}
+    first = _Admitted(spec.trial.repeats)
+    for trial in trials:
+        if is_admitted(statuses[trial.uid]):
+            first.note(trial)
     admitted = sum(is_admitted(status) for status in statuses.values())
     in_flight = taken + survey.orphans() + sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
     for trial in trials:
         if trial.status.phase != "Pending" or not survey.jobs(trial):
             continue  # first those whose Job is there already: they take their slot whatever the status says
-        first[trial.hash] = trial.name
+        first.note(trial)
         admitted, in_flight = admitted + 1, in_flight + 1
         yield _admission(trial, survey, statuses)
     for trial in trials:
         if statuses[trial.uid].phase != "Pending" or trial.deleting:
             continue
-        problem = trial.problem or _duplicate(trial, first)
+        problem = trial.problem or first.duplicate(trial)
         if problem is not None:
             yield cancel(trial, problem, survey, statuses)
         elif not held and in_flight < spec.parallelism and admitted < spec.budget.trials:
-            first[trial.hash] = trial.name
+            first.note(trial)
             admitted, in_flight = admitted + 1, in_flight + 1
             yield _admission(trial, survey, statuses)
 
@@ -109,8 +113,24 @@ def _admission(trial: TrialView, survey: Survey, statuses: dict[str, NASTrialSta
     return WriteTrial(trial, status, "admitted")
 
 
-def _duplicate(trial: TrialView, first: dict[str, str]) -> Problem | None:
-    name = first.get(trial.hash)
-    if name is None:
-        return None
-    return Problem(constants.REASON_DUPLICATE_ARCHITECTURE, f"trial {name} has the same architecture")
+class _Admitted:
+    """Which architectures are admitted, and with which seeds."""
+
+    def __init__(self, repeats: int) -> None:
+        self._repeats = repeats
+        self._names: dict[str, dict[int, str]] = {}
+
+    def note(self, trial: TrialView) -> None:
+        """Of a trial that is admitted."""
+        self._names.setdefault(trial.hash, {})[trial.seed] = trial.name
+
+    def duplicate(self, trial: TrialView) -> Problem | None:
+        """Why a trial would be one too many."""
+        names = self._names.get(trial.hash, {})
+        if trial.seed in names and self._repeats > 1:
+            text = f"trial {names[trial.seed]} has the same architecture and seed"
+        elif len(names) >= self._repeats:
+            text = f"trial {', '.join(names.values())} has the same architecture"
+        else:
+            return None
+        return Problem(constants.REASON_DUPLICATE_ARCHITECTURE, text)

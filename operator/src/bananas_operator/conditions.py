@@ -10,9 +10,10 @@ from typing import Literal
 from bananas_core import constants
 from bananas_core.api import Condition, NASSearchStatus, NASTrialStatus
 from bananas_core.api.promotion import PromotionStatus
-from bananas_core.api.search import BestTrial, GpuSeconds, Interruptions, TrialCounts
+from bananas_core.api.search import GpuSeconds, Interruptions, TrialCounts
 from bananas_operator.actions import Note
 from bananas_operator.attempts import stamp
+from bananas_operator.best import best
 from bananas_operator.classify import Waiting
 from bananas_operator.stalls import Stall
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
@@ -47,7 +48,7 @@ def search_status(
         trials=TrialCounts(**{phase.lower(): number for phase, number in counts.items()}),
         in_flight=_in_flight(statuses) + _in_flight(promoted),
         selector=f"{constants.LABEL_SEARCH_UID}={search.uid},{constants.LABEL_COMPONENT}=trial",
-        best=_best(survey, statuses),
+        best=best(survey, statuses),
         predictor=old.predictor,
         gpu_seconds=GpuSeconds(
             used=round(sum(status.gpu_seconds for status in costs), 3),
@@ -105,20 +106,6 @@ def _phase(statuses: Statuses, stall: Stall | None, verdict: Verdict) -> Phase:
 
 def _in_flight(statuses: Statuses) -> int:
     return sum(is_admitted(status) and not is_terminal(status) for status in statuses.values())
-
-
-def _best(survey: Survey, statuses: Statuses) -> BestTrial | None:
-    """Highest validation accuracy, of equal ones the lowest index."""
-    best: tuple[float, TrialView] | None = None
-    for trial in survey.observed.trials:
-        accuracy = statuses[trial.uid].validation_accuracy
-        if statuses[trial.uid].phase == "Succeeded" and accuracy is not None and (best is None or accuracy > best[0]):
-            best = (accuracy, trial)
-    if best is None:
-        return None
-    accuracy, trial = best
-    text = trial.spec.architecture.to_text() if trial.spec is not None else ""
-    return BestTrial(trial=trial.name, validation_accuracy=accuracy, architecture=text[:1024])
 
 
 def _estimate(survey: Survey, statuses: Statuses) -> str | None:
@@ -223,7 +210,9 @@ def _complete(survey: Survey, statuses: Statuses, verdict: Verdict) -> tuple[boo
     if verdict == "complete":
         return True, constants.REASON_BUDGET_USED, _done(survey, statuses)
     if verdict == "exhausted":
-        return True, constants.REASON_SPACE_EXHAUSTED, f"no architecture is left; {_done(survey, statuses)}"
+        predictor = survey.observed.search.status.predictor
+        said = predictor.message if predictor is not None else ""
+        return True, constants.REASON_SPACE_EXHAUSTED, f"{said or 'no architecture is left'}; {_done(survey, statuses)}"
     if verdict == "promoting":
         return False, constants.REASON_PROMOTING, ""
     return False, constants.REASON_RUNNING if verdict == "open" else constants.REASON_TOO_MANY_FAILED_TRIALS, ""

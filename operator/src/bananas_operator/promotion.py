@@ -18,6 +18,7 @@ from bananas_operator import pod, stalls
 from bananas_operator.actions import CreateTrial, EnsureConfigMap, WriteTrial
 from bananas_operator.admission import admission_changes
 from bananas_operator.attempts import stamp
+from bananas_operator.best import ranked
 from bananas_operator.resources import CONFIG_MAPS, TRIALS, Json
 from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
@@ -106,14 +107,8 @@ def _winners(seen: Survey, statuses: Statuses) -> list[TrialView]:
     promote = seen.spec.promote if seen.spec is not None else None
     if promote is None:
         return []
-    results = [
-        (-accuracy, trial.index, trial)
-        for trial in seen.observed.trials
-        if statuses[trial.uid].phase == "Succeeded"
-        and (accuracy := statuses[trial.uid].validation_accuracy) is not None
-        and trial.spec is not None
-    ]
-    return [trial for _, _, trial in sorted(results, key=lambda result: result[:2])[: promote.top]]
+    results = [result.trial for result in ranked(seen, statuses) if result.trial.spec is not None]
+    return results[: promote.top]
 
 
 def _wanted(seen: Survey, winning: list[TrialView]) -> list[tuple[TrialView, int, str]]:

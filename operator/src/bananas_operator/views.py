@@ -117,6 +117,11 @@ class TrialView:
         return self.spec is not None and self.spec.origin.method == "promotion"
 
     @property
+    def seed(self) -> int:
+        """Seed of its training; 0 where the spec does not parse."""
+        return self.spec.seed if self.spec is not None else 0
+
+    @property
     def terminal(self) -> bool:
         """Whether it has ended; then its status is never revised."""
         return self.status.phase in TERMINAL_PHASES

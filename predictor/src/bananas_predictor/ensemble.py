@@ -58,6 +58,8 @@ class FitJob:
     """(n,)"""
     members: int
     seed: tuple[int, ...]
+    weights: NDArray[np.float64] | None = None
+    """(n,) of the squared errors, 1 on average; None where all are equal."""
 
     @classmethod
     def of(
@@ -68,9 +70,22 @@ class FitJob:
         accuracies: NDArray[np.float64],
         members: int,
         seed: tuple[int, ...],
+        variances: NDArray[np.float64] | None = None,
     ) -> "FitJob":
-        """On n results, with the columns that say something about them."""
-        return cls(FeatureMap.learn(space, encoding, cells), cells, accuracies, members, seed)
+        """On n results, with the columns that say something about them; `variances` (n,) where results are noisy means."""
+        weights = None if variances is None else trust(accuracies, variances)
+        return cls(FeatureMap.learn(space, encoding, cells), cells, accuracies, members, seed, weights)
+
+
+MODEL_VARIANCE: Final = 0.1
+"""What the networks leave unexplained of results without noise, as a part of the results' variance."""
+
+
+def trust(accuracies: NDArray[np.float64], variances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) weights of results, 1 on average: one over the variance of a result around the network's forecast."""
+    weights: NDArray[np.float64] = 1 / (variances + max(MODEL_VARIANCE * float(accuracies.var()), 1e-12))
+    scaled: NDArray[np.float64] = weights / weights.mean()
+    return scaled
 
 
 class Ensemble:
@@ -94,9 +109,10 @@ class Ensemble:
 def fit_ensembles(jobs: Sequence[FitJob], settings: EnsembleSettings = DEFAULT) -> list[Ensemble]:
     """Trains the members of every job from scratch; jobs of one shape together."""
     fitted: dict[int, Ensemble] = {}
-    groups: dict[tuple[int, int, int], list[int]] = {}
+    groups: dict[tuple[int, int, int, bool], list[int]] = {}
     for number, job in enumerate(jobs):
-        groups.setdefault((len(job.cells), len(job.features.columns), job.members), []).append(number)
+        shape = len(job.cells), len(job.features.columns), job.members, job.weights is None
+        groups.setdefault(shape, []).append(number)
     for numbers in groups.values():
         step = max(1, AT_ONCE // jobs[numbers[0]].members)
         for start in range(0, len(numbers), step):
@@ -118,7 +134,9 @@ def _fit(jobs: Sequence[FitJob], settings: EnsembleSettings) -> list[Ensemble]:
         rows = np.concatenate([schedule(n, b, steps, m, rng) + number * n for number, rng in enumerate(rngs)], axis=1)
         x = torch.from_numpy(np.concatenate([job.features.of(job.cells) for job in jobs]))
         y = torch.from_numpy(np.concatenate([targets for targets, _, _ in scaled]).astype(np.float32))
-        _train(parameters, x, y, torch.from_numpy(rows), settings)
+        given = [job.weights for job in jobs if job.weights is not None]
+        weights = torch.from_numpy(np.concatenate(given).astype(np.float32)) if given else None
+        _train(parameters, (x, y, weights), torch.from_numpy(rows), settings)
         layers = views(parameters, shape)
     return [
         Ensemble(
@@ -146,8 +164,11 @@ def schedule(n: int, b: int, steps: int, members: int, rng: np.random.Generator)
     return orders[:, : steps * b].reshape(members, steps, b).transpose(1, 0, 2)
 
 
-def _train(parameters: Tensor, x: Tensor, y: Tensor, rows: Tensor, settings: EnsembleSettings) -> None:
-    """Adam (arXiv 1412.6980) on the mean squared error of x (j * n, d) and y (j * n,); rows (steps, j * m, b)."""
+def _train(
+    parameters: Tensor, data: tuple[Tensor, Tensor, Tensor | None], rows: Tensor, settings: EnsembleSettings
+) -> None:
+    """Adam (arXiv 1412.6980) on the mean squared error; data: x (j * n, d), y (j * n,), weights; rows (steps, j * m, b)."""
+    x, y, weights = data
     shape = sizes(x.shape[1], settings.width, settings.hidden)
     steps, _, b = rows.shape
     gradient = torch.zeros_like(parameters)
@@ -157,6 +178,8 @@ def _train(parameters: Tensor, x: Tensor, y: Tensor, rows: Tensor, settings: Ens
         chosen = rows[step]  # (j * m, b)
         values = forward(layers, x[chosen])
         error = (values[-1] - y[chosen][..., None]).mul_(2 / b)
+        if weights is not None:
+            error *= weights[chosen][..., None]
         backward(layers, gradients, values, error)
         rate = settings.learning_rate * (1 - step / steps)
         if settings.weight_decay:

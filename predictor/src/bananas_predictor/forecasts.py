@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bananas_core.spaces import Architecture
 from bananas_predictor.search import TrialRecord
 
 ENOUGH: Final = 3
@@ -23,16 +24,17 @@ class ForecastScore:
 
 
 def score_forecasts(trials: Iterable[TrialRecord]) -> ForecastScore:
-    """Of the succeeded trials that were chosen by the predictor: its mean then against the accuracy now."""
-    pairs = [
-        (trial.origin.predicted_mean, trial.validation_accuracy)
-        for trial in trials
-        if trial.phase == "Succeeded" and trial.origin is not None and trial.origin.predicted_mean is not None
-    ]
+    """Of the architectures that were chosen by the predictor: its mean then against the mean of the results now."""
+    results: dict[tuple[Architecture, float], list[float]] = {}
+    for trial in trials:
+        forecast = trial.origin.predicted_mean if trial.origin is not None else None
+        if trial.phase == "Succeeded" and forecast is not None and trial.validation_accuracy is not None:
+            results.setdefault((trial.architecture, forecast), []).append(trial.validation_accuracy)
+    pairs = [(forecast, float(np.mean(accuracies))) for (_, forecast), accuracies in results.items()]
     if len(pairs) < ENOUGH:
         return ForecastScore(len(pairs), None, None)
-    forecast, truth = np.array(pairs, dtype=np.float64).T
-    return ForecastScore(len(pairs), spearman(forecast, truth), float(np.abs(forecast - truth).mean()))
+    forecasts, truth = np.array(pairs, dtype=np.float64).T
+    return ForecastScore(len(pairs), spearman(forecasts, truth), float(np.abs(forecasts - truth).mean()))
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:

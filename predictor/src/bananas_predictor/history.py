@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bananas_core.api.trial import TrialPhase
+from bananas_predictor.repeats import OPEN, Row
 from bananas_predictor.spaces import Cells, SearchSpace
 
 
@@ -34,6 +35,8 @@ class History:
     counted: int
     """Proposed and not cancelled."""
     next_index: int
+    variances: NDArray[np.float64] | None = None
+    """(n,) of the accuracies, which are then means of several results; None where the noise is not known."""
     may_repeat: bool = False
     """Whether an architecture may be proposed twice: a table answers again, a cluster refuses."""
 
@@ -63,10 +66,38 @@ class History:
             accuracies=np.array(results, dtype=np.float64),
             parents=np.array([-1 if parent is None else parent for parent in parents], dtype=np.int64),
             seen=frozenset(space.keys(cells).tolist()),
-            is_open=np.array([phase in ("Pending", "Queued", "Running") for phase in phases], dtype=np.bool_),
+            is_open=np.array([phase in OPEN for phase in phases], dtype=np.bool_),
             counted=sum(phase != "Cancelled" for phase in phases),
             next_index=max(indices, default=-1) + 1,
             may_repeat=may_repeat,
+        )
+
+    @classmethod
+    def of_rows(
+        cls,
+        *,
+        space: SearchSpace,
+        seed: int,
+        indices: Sequence[int],
+        cells: Cells,
+        rows: Sequence[Row],
+        parents: Sequence[int | None],
+        next_index: int,
+    ) -> "History":
+        """With one row for each architecture, whatever the number of its trials."""
+        variances = np.array([row.variance for row in rows], dtype=np.float64)
+        return cls(
+            space=space,
+            seed=seed,
+            indices=np.array(indices, dtype=np.int64),
+            cells=cells,
+            accuracies=np.array([row.accuracy for row in rows], dtype=np.float64),
+            parents=np.array([-1 if parent is None else parent for parent in parents], dtype=np.int64),
+            seen=frozenset(space.keys(cells).tolist()),
+            is_open=np.array([row.is_open for row in rows], dtype=np.bool_),
+            counted=sum(bool(row.repeats) for row in rows),
+            next_index=next_index,
+            variances=variances if variances.any() else None,
         )
 
     def with_open(self, cell: Cells, parent: int | None) -> "History":
@@ -77,6 +108,7 @@ class History:
             cells=np.concatenate([self.cells, cell]),
             accuracies=np.append(self.accuracies, np.nan),
             parents=np.append(self.parents, -1 if parent is None else parent),
+            variances=None if self.variances is None else np.append(self.variances, 0.0),
             seen=self.seen | set(self.space.keys(cell).tolist()),
             is_open=np.append(self.is_open, True),
             counted=self.counted + 1,

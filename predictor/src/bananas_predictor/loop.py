@@ -28,6 +28,4 @@ async def run(evaluation: Evaluation) -> None:
 
 def _search_of(world: World, last: Search | None) -> Search:
     """The search that the world asks for; the last one where it is the same."""
-    if last is not None and last.asks_for(world.space, world.strategy, world.seed):
-        return last
-    return Search(world.space, world.strategy, world.seed, may_repeat=world.may_repeat)
+    return last if last is not None and last.asked == world.asked else Search.of(world.asked)

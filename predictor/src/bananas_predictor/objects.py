@@ -1,7 +1,7 @@
 """NASSearch and NASTrial as the predictor reads and writes them: the only place where their dicts are taken apart."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -13,6 +13,9 @@ from bananas_predictor.errors import InputError
 from bananas_predictor.search import Proposal
 
 Raw = dict[str, Any]
+
+SEEDS: Final = 2**32
+"""Seeds of a training: 0 up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def trial_spec(search: SearchObject, proposal: Proposal) -> NASTrialSpec:
         search=search.name,
         index=proposal.index,
         architecture=proposal.architecture,
-        seed=spec.seed,
+        seed=(spec.seed + proposal.repeat) % SEEDS,
         recipe=spec.trial.recipe if spec.evaluator == "train" else None,
         table=(spec.table or TableSpec()) if spec.evaluator == "table" else None,
         origin=proposal.origin,

@@ -3,18 +3,14 @@
 from dataclasses import dataclass
 from math import ceil
 
-from bananas_core.api.search import Strategy
-from bananas_core.spaces import Space
-from bananas_predictor.search import TrialRecord
+from bananas_predictor.search import Asked, TrialRecord
 
 
 @dataclass(frozen=True)
 class World:
     """What the loop sees: the search as it is asked for, and everything that was proposed."""
 
-    space: Space
-    strategy: Strategy
-    seed: int
+    asked: Asked
     trials: tuple[TrialRecord, ...]
     budget_trials: int
     parallelism: int
@@ -22,8 +18,8 @@ class World:
     """Trials on offer beyond the free slots."""
     is_open: bool = True
     """False while nothing may be offered, whatever the budget."""
-    may_repeat: bool = False
-    """Whether an architecture may be tried twice, as evolution does; a cluster admits none twice."""
+    batch_size: int | None = None
+    """Architectures of a round, where the search goes in rounds; None: a free slot is refilled at once."""
 
 
 def surplus(parallelism: int) -> int:
@@ -32,12 +28,29 @@ def surplus(parallelism: int) -> int:
 
 
 def offers(world: World) -> int:
-    """How many further trials to offer: enough for the free slots and the surplus, never more than the budget admits."""
+    """How many further trials to offer, never more than the budget admits.
+
+    Enough for the free slots and the surplus; in rounds, a whole round once the one before has ended.
+    """
     if not world.is_open or world.parallelism == 0:
         return 0
     phases = [trial.phase for trial in world.trials]
     pending, cancelled = phases.count("Pending"), phases.count("Cancelled")
     in_flight = phases.count("Queued") + phases.count("Running")
-    wanted = max(0, world.parallelism - in_flight) + world.surplus - pending
-    left = world.budget_trials - (len(phases) - cancelled)  # admitted ones and those on offer
-    return max(0, min(wanted, left))
+    offered = len(phases) - cancelled  # admitted ones and those on offer
+    if world.batch_size is None:
+        wanted = max(0, world.parallelism - in_flight) + world.surplus - pending
+    else:
+        wanted = _rest_of_round(world, world.batch_size, offered, has_ended=pending + in_flight == 0)
+    return max(0, min(wanted, world.budget_trials - offered))
+
+
+def _rest_of_round(world: World, batch_size: int, offered: int, *, has_ended: bool) -> int:
+    """What lacks of the round that was begun, for its offers may have been cut off; all of the next one once it has ended."""
+    repeats, strategy = world.asked.repeats, world.asked.strategy
+    size = batch_size * repeats
+    first = size if strategy.name == "random" else strategy.initial_trials * repeats
+    if offered < first:
+        return first - offered
+    begun = (offered - first) % size
+    return size - begun if begun or has_ended else 0

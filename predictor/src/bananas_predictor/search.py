@@ -3,19 +3,27 @@
 Called by the loop, by `bananas propose`, and by anyone in Python. Everything follows from the settings, the seed and the
 records of trials, so a search that is built again from the same records proposes the same; it never opens a file, a socket
 or a cluster and keeps no other state than what it was told.
+
+    search = Search("nasbench201", Strategy(), seed=0)
+    for proposal in search.ask(4):
+        ...                                     # train proposal.architecture, in any order and as long as it takes
+        search.tell([TrialRecord(proposal.index, proposal.architecture, "Succeeded", accuracy, proposal.origin)])
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bananas_core.api.search import Strategy
+from bananas_core.api.search import Constraints, Strategy
 from bananas_core.api.trial import Origin, TrialPhase
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
 from bananas_predictor.history import History
-from bananas_predictor.spaces import SPACES, Cells, SearchSpace
+from bananas_predictor.repeats import Row, rows_of
+from bananas_predictor.spaces import Cells, SearchSpace, named_space
+from bananas_predictor.spaces.constrained import Constrained, constrained
+from bananas_predictor.spaces.costs import NetworkShape
 from bananas_predictor.strategies import Fit, strategy_of
 
 
@@ -28,6 +36,8 @@ class TrialRecord:
     phase: TrialPhase = "Pending"
     validation_accuracy: float | None = None
     origin: Origin | None = None
+    repeat: int = 0
+    """Which of the trainings of this architecture it is, from 0; each has a seed of its own."""
 
     def __post_init__(self) -> None:
         """Refuses a result that is none.
@@ -49,6 +59,22 @@ class Proposal:
     index: int
     architecture: Architecture
     origin: Origin
+    repeat: int = 0
+    """Which training of this architecture it is; give each a seed of its own."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a search is asked for: with the records, all that proposals follow from."""
+
+    space: SearchSpace
+    strategy: Strategy
+    seed: int
+    repeats: int = 1
+    """Trainings of every architecture."""
+    may_repeat: bool = False
+    """Whether a strategy may ask for an architecture that was tried: evolution as published does so now and then, which
+    counts as a query. A cluster admits none twice, so by default a repetition is drawn anew."""
 
 
 class Search:
@@ -62,22 +88,43 @@ class Search:
         records: Iterable[TrialRecord] = (),
         *,
         may_repeat: bool = False,
+        constraints: Constraints | None = None,
+        shape: NetworkShape | None = None,
+        repeats: int = 1,
     ) -> None:
         """An empty search, or one that goes on from records.
 
-        `may_repeat`: evolution as published asks for an architecture again now and then, which counts as a query. A cluster
-        admits none twice, so by default a repetition is drawn anew.
+        Args:
+            space: the name of a space, or a space of your own (`spaces.custom`).
+            strategy: how architectures are chosen.
+            seed: of every random choice.
+            records: what was tried before.
+            may_repeat: see `Asked`.
+            constraints: bounds that hold for every proposal.
+            shape: of the networks that the bounds are meant for; by default those of the space's paper.
+            repeats: how often every architecture is proposed, each time for a training with another seed.
         """
         self.exhausted: bool | None = None
         """Whether the last `ask` found no architecture that was not proposed before; None before the first."""
-        self._space = SPACES[space] if isinstance(space, str) else space
+        space = named_space(space) if isinstance(space, str) else space
+        self._asked = Asked(
+            constrained(space, constraints, shape), strategy, seed, repeats, may_repeat and repeats == 1
+        )
+        self._space = self._asked.space
         self._strategy = strategy_of(strategy)
-        self._seed = seed
-        self._may_repeat = may_repeat
-        self._asked = (self._space.name, strategy, seed)
         self._records: dict[int, TrialRecord] = {}
         self._cells: dict[int, tuple[Architecture, Cells]] = {}
         self.tell(records)
+
+    @classmethod
+    def of(cls, asked: Asked) -> "Search":
+        """An empty search of what is asked."""
+        return cls(asked.space, asked.strategy, asked.seed, may_repeat=asked.may_repeat, repeats=asked.repeats)
+
+    @property
+    def asked(self) -> Asked:
+        """What it is asked for."""
+        return self._asked
 
     @property
     def records(self) -> tuple[TrialRecord, ...]:
@@ -89,9 +136,13 @@ class Search:
         """The last fit, if there was one."""
         return self._strategy.fit
 
-    def asks_for(self, space: Space, strategy: Strategy, seed: int) -> bool:
-        """Whether this is the search of these settings."""
-        return self._asked == (space, strategy, seed)
+    @property
+    def why_exhausted(self) -> str:
+        """What `exhausted` means here, for a person."""
+        tried = f"no architecture of {self._space.name} is left that was not proposed"
+        if isinstance(self._space, Constrained):
+            return f"{tried} and keeps {self._space.told()}"
+        return tried
 
     def tell(self, records: Iterable[TrialRecord]) -> None:
         """Takes in what became of trials, in any order and as often as you like; the last word on an index counts.
@@ -118,25 +169,32 @@ class Search:
         self.tell(records)
 
     def ask(self, count: int = 1) -> list[Proposal]:
-        """Up to `count` proposals, none of an architecture proposed before (but see `may_repeat`).
+        """Up to `count` proposals, none of an architecture proposed before (but see `Asked`).
 
-        Fewer where the strategy waits for results of what is in flight, and where the space is used up (`exhausted`).
+        First those that an architecture lacks of its `repeats`. Fewer than asked where the strategy waits for results of
+        what is in flight, and where the space is used up (`exhausted`, `why_exhausted`).
         """
         self.exhausted = False
+        records = self.records
+        rows, history = self._history(records)
         proposals: list[Proposal] = []
-        history = self._history()
+        for row in rows:
+            if len(proposals) < count:
+                first = records[row.first]
+                proposals += self._repeat(first.architecture, first.origin, row.repeats, count - len(proposals))
+        if proposals:
+            _, history = self._history(self.records)
         while len(proposals) < count and self._strategy.is_ready(history):
-            index = history.next_index
             # Every proposal has randomness of its own, so that it does not depend on how many were asked for at once.
-            rng = np.random.default_rng(np.random.SeedSequence([self._seed, index]))
+            rng = np.random.default_rng(np.random.SeedSequence([self._asked.seed, history.next_index]))
             choice = self._strategy.choose(history, rng)
-            if choice is None:
+            if choice is None or not self._allows(choice.cell):
                 self.exhausted = True
                 break
-            (architecture,) = self._space.unpack(choice.cell)
-            proposals.append(Proposal(index, architecture, choice.origin))
-            self._records[index] = TrialRecord(index, architecture, "Pending", None, choice.origin)
             history = history.with_open(choice.cell, choice.origin.parent)
+            (architecture,) = self._space.unpack(choice.cell)
+            proposals += self._repeat(architecture, choice.origin, frozenset(), count - len(proposals))
+            history = replace(history, next_index=self._next_index())
         return proposals
 
     def prepare(self) -> None:
@@ -145,19 +203,50 @@ class Search:
 
     def batch_size(self) -> int:
         """How many to ask for at once where all can be evaluated at once."""
-        return self._strategy.batch_size(self._history())
+        return self._strategy.batch_size(self._history(self.records)[1])
 
-    def _history(self) -> History:
-        records = self.records
-        return History.of(
+    def _repeat(
+        self, architecture: Architecture, origin: Origin | None, taken: frozenset[int], count: int
+    ) -> list[Proposal]:
+        """Up to `count` of the trainings that an architecture lacks; none of one that was cancelled before any began."""
+        lacking = [number for number in range(self._asked.repeats) if number not in taken][:count]
+        made = []
+        for number in lacking:
+            index = self._next_index()
+            made.append(Proposal(index, architecture, origin or Origin(method="random"), number))
+            self._records[index] = TrialRecord(index, architecture, "Pending", None, origin, number)
+        return made
+
+    def _next_index(self) -> int:
+        return max(self._records, default=-1) + 1
+
+    def _allows(self, cell: Cells) -> bool:
+        return not isinstance(self._space, Constrained) or bool(self._space.allows(cell)[0])
+
+    def _history(self, records: Sequence[TrialRecord]) -> tuple[list[Row], History]:
+        """What the strategy may know; and the rows of it that may lack repeats."""
+        cells = self._packed(records)
+        if self._asked.may_repeat:  # every query counts by itself
+            return [], History.of(
+                space=self._space,
+                seed=self._asked.seed,
+                indices=[record.index for record in records],
+                cells=cells,
+                phases=[record.phase for record in records],
+                accuracies=[record.validation_accuracy for record in records],
+                parents=[_parent(record) for record in records],
+                may_repeat=True,
+            )
+        rows = rows_of(records, self._space.keys(cells))
+        firsts = [records[row.first] for row in rows]
+        return [row for row in rows if row.repeats], History.of_rows(
             space=self._space,
-            seed=self._seed,
-            indices=[record.index for record in records],
-            cells=self._packed(records),
-            phases=[record.phase for record in records],
-            accuracies=[record.validation_accuracy for record in records],
-            parents=[None if record.origin is None else record.origin.parent for record in records],
-            may_repeat=self._may_repeat,
+            seed=self._asked.seed,
+            indices=[first.index for first in firsts],
+            cells=cells[[row.first for row in rows]],
+            rows=rows,
+            parents=[_parent(first) for first in firsts],
+            next_index=self._next_index(),
         )
 
     def _packed(self, records: Sequence[TrialRecord]) -> Cells:
@@ -168,3 +257,7 @@ class Search:
         if not records:
             return self._space.pack([])
         return np.stack([self._cells[record.index][1] for record in records])
+
+
+def _parent(record: TrialRecord) -> int | None:
+    return None if record.origin is None else record.origin.parent

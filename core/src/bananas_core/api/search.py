@@ -14,6 +14,7 @@ from bananas_core.spaces import Space
 
 ClaimName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
 Evaluator = Literal["train", "table"]
+Mode = Literal["async", "batch"]
 StrategyName = Literal["bananas", "bananasPaper", "evolution", "localSearch", "random"]
 Encoding = Literal["path", "truncatedPath", "adjacency", "graph"]
 Acquisition = Literal["its", "ucb", "ei", "pi", "ts", "mean"]
@@ -68,6 +69,30 @@ class Budget(Model):
     )
 
 
+class Constraints(Model):
+    """How large a network may be. Holds for every proposal of every strategy."""
+
+    kubernetes_validations: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "has(self.maxParameters) || has(self.maxMultiplyAdds)",
+            "constraints must set maxParameters, maxMultiplyAdds or both",
+        ),
+    )
+
+    max_parameters: int | None = Field(
+        None, ge=1, le=10**15, description="Most trainable parameters of a network, the auxiliary classifier left out."
+    )
+    max_multiply_adds: int | None = Field(
+        None, ge=1, le=10**18, description="Most multiply-adds of a network for one image."
+    )
+    image_size: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="Side of the images in pixels, where the dataset is npz or folder, which only the trainer sees.",
+    )
+
+
 class TrialSpec(Model):
     """What a trial is: the recipe of its training, the template of its pod and how failures are treated."""
 
@@ -90,6 +115,14 @@ class TrialSpec(Model):
         json_schema_extra=immutable("spec.trial.recipe", "accuracies of different recipes cannot be compared"),
     )
     template: TrialTemplate = Field(TrialTemplate(), description="The pod of a trial: an allow-list of pod fields.")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="Trials of every architecture, each with a seed of its own; their mean is the architecture's accuracy. "
+        "budget.trials counts each of them.",
+        json_schema_extra=immutable("spec.trial.repeats", "means of different numbers cannot be compared"),
+    )
     retries: int = Field(
         2, ge=0, le=100, description="Further attempts after an error that may pass. Preemption is no error."
     )
@@ -166,8 +199,23 @@ class NASSearchSpec(Model):
             "trial.recipe.file is a file on the data volume: set data.claim",
         ),
         (
-            "self.strategy.name != 'random' ? self.strategy.initialTrials <= self.budget.trials : true",
-            "strategy.initialTrials must not exceed budget.trials, else all trials are random",
+            "self.strategy.name != 'random' ? self.strategy.initialTrials * self.trial.repeats <= self.budget.trials : true",
+            "strategy.initialTrials (times trial.repeats) must not exceed budget.trials, else all trials are random",
+        ),
+        (
+            "has(self.constraints) && self.evaluator == 'train' && self.space != 'custom' "
+            "&& self.trial.recipe.dataset in ['npz', 'folder'] ? has(self.trial.recipe.classes) "
+            "&& (has(self.constraints.maxMultiplyAdds) ? has(self.constraints.imageSize) : true) : true",
+            "the size of a network follows from the images, and of dataset npz or folder only the trainer sees them: set "
+            "trial.recipe.classes, and constraints.imageSize for maxMultiplyAdds",
+        ),
+        (
+            "has(self.batchSize) ? self.mode == 'batch' : true",
+            "batchSize is for mode batch; remove it, or set mode to batch",
+        ),
+        (
+            "has(self.constraints) == has(oldSelf.constraints)",
+            "constraints cannot be added or removed. Make a new NASSearch instead",
         ),
         (
             "self.evaluator == 'table' ? !has(self.promote) : true",
@@ -200,8 +248,21 @@ class NASSearchSpec(Model):
         description="How the next architectures are chosen.",
         json_schema_extra=immutable("spec.strategy", "the proposals must follow from one strategy"),
     )
+    constraints: Constraints | None = Field(
+        None,
+        description="How large a network may be; unset: of any size.",
+        json_schema_extra=immutable("spec.constraints", "the proposals must follow from one set of bounds"),
+    )
     parallelism: int = Field(
         1, ge=0, le=10_000, description="Trials in flight at once. Fewer than now: the surplus finishes. 0: none."
+    )
+    mode: Mode = Field(
+        "async",
+        description="async (a free slot is refilled at once) or batch (the next round is proposed when the one before has "
+        "ended, as in the BANANAS paper).",
+    )
+    batch_size: int | None = Field(
+        None, ge=1, le=10_000, description="Architectures of a round, for mode batch. Unset: 10, as in the paper."
     )
     budget: Budget = Field(Budget(), description="When the search ends.")
     seed: int = Field(
@@ -259,8 +320,14 @@ class BestTrial(StatusModel):
     """The best result so far."""
 
     trial: str = Field(max_length=253, description="Name of the NASTrial.")
-    validation_accuracy: float = Field(ge=0, le=1, description="Its validation accuracy, from 0 to 1.")
+    validation_accuracy: float = Field(
+        ge=0, le=1, description="Its validation accuracy, from 0 to 1; the mean where trials are repeated."
+    )
     architecture: str = Field(max_length=1024, description="Its architecture on one line.")
+    results: int = Field(1, ge=1, description="Results that the mean is of.")
+    standard_deviation: float | None = Field(
+        None, ge=0, le=1, description="Standard deviation of these results, where there are several."
+    )
 
 
 class PredictorStatus(StatusModel):

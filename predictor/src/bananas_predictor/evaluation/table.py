@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from bananas_core.api.search import Strategy
 from bananas_core.spaces import Architecture
 from bananas_predictor.offers import World
-from bananas_predictor.search import Proposal, Search, TrialRecord
+from bananas_predictor.search import Asked, Proposal, Search, TrialRecord
+from bananas_predictor.spaces import SearchSpace, named_space
 from bananas_tables import Table, TableEntry
 
 
@@ -23,15 +24,22 @@ class TableEvaluation:
     """A search of `trials` look-ups."""
 
     def __init__(
-        self, table: Table, strategy: Strategy, seed: int, trials: int, progress: Callable[[Evaluated], None]
+        self,
+        table: Table,
+        strategy: Strategy,
+        seed: int,
+        trials: int,
+        progress: Callable[[Evaluated], None],
+        space: SearchSpace | None = None,
     ) -> None:
-        """`progress` is told of every trial."""
+        """`progress` is told of every trial; `space` is the table's where none is given."""
         self.evaluated: list[Evaluated] = []
         self.exhausted = False
         """Whether the space was used up before the trials."""
+        self.why_exhausted = ""
         self._table = table
-        self._strategy = strategy
-        self._seed = seed
+        # A table answers again, and the original counts that as a query.
+        self._asked = Asked(space or named_space(table.space), strategy, seed, may_repeat=True)
         self._trials = trials
         self._progress = progress
         self._records: list[TrialRecord] = []
@@ -42,14 +50,11 @@ class TableEvaluation:
         if self.exhausted or len(self._records) >= self._trials:
             return None
         return World(
-            space=self._table.space,
-            strategy=self._strategy,
-            seed=self._seed,
+            asked=self._asked,
             trials=tuple(self._records),
             budget_trials=self._trials,
             parallelism=self._batch,
             surplus=0,  # nothing is in flight while the predictor fits
-            may_repeat=True,  # a table answers again, and the original counts that as a query
         )
 
     async def offer(self, proposals: list[Proposal]) -> None:
@@ -69,3 +74,4 @@ class TableEvaluation:
         search.tell(self._records)
         self._batch = search.batch_size()
         self.exhausted = bool(search.exhausted)
+        self.why_exhausted = search.why_exhausted if self.exhausted else ""

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from bananas_core import constants
-from bananas_core.api import NASTrialSpec, PredictorStatus
+from bananas_core.api import NASSearchSpec, NASTrialSpec, PredictorStatus
 from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_core.names import trial_name
 from bananas_predictor.cluster import Cluster
@@ -19,6 +19,7 @@ from bananas_predictor.errors import AlreadyExistsError, ClusterError, InputErro
 from bananas_predictor.forecasts import score_forecasts
 from bananas_predictor.metrics import PredictorMetrics
 from bananas_predictor.objects import (
+    SEEDS,
     Raw,
     SearchObject,
     TrialObject,
@@ -29,8 +30,10 @@ from bananas_predictor.objects import (
     write_trial,
 )
 from bananas_predictor.offers import World, surplus
-from bananas_predictor.search import Proposal, Search, TrialRecord
+from bananas_predictor.search import Asked, Proposal, Search, TrialRecord
 from bananas_predictor.settings import PodSettings
+from bananas_predictor.spaces import SearchSpace
+from bananas_predictor.spaces.asked import SpaceSettings
 
 REFUSALS: Final = 20
 """Trials in a row that the operator cancelled because something about them is wrong, after which no more are offered:
@@ -40,6 +43,7 @@ OUR_FAULT: Final = (
     constants.REASON_RECIPE_MISMATCH,
     constants.REASON_INVALID_TRIAL,
 )
+BATCH_SIZE: Final = 10  # of the paper
 MAX_MESSAGE: Final = 1024  # PredictorStatus.message
 
 
@@ -67,6 +71,7 @@ class TrialEvaluation:
         self._wake_at: float | None = None
         self._pause = settings.retry_seconds
         self._logged: dict[str, str] = {}
+        self._space: tuple[SpaceSettings, SearchSpace] | None = None
 
     async def observe(self) -> World:
         """The world after a change; while the search is gone, being deleted or unreadable, only waits."""
@@ -167,17 +172,24 @@ class TrialEvaluation:
         refused = self._refused(trials)
         self._reason = constants.REASON_PROPOSALS_REFUSED if refused else ""
         self._message = refused
+        spec = search.spec
         return World(
-            space=search.spec.space,
-            strategy=search.spec.strategy,
-            seed=search.spec.seed,
-            trials=tuple(_record(trial) for trial in trials),
-            budget_trials=search.spec.budget.trials,
-            parallelism=search.spec.parallelism,
-            surplus=surplus(search.spec.parallelism),
+            asked=self._asked(search.spec),
+            trials=tuple(record(trial, spec.seed) for trial in trials),
+            budget_trials=spec.budget.trials,
+            parallelism=spec.parallelism,
+            surplus=surplus(spec.parallelism),
             # A failed search cancels what is offered, so offers would never end.
             is_open=search.phase != "Failed" and not refused,
+            batch_size=(spec.batch_size or BATCH_SIZE) if spec.mode == "batch" else None,
         )
+
+    def _asked(self, spec: NASSearchSpec) -> Asked:
+        """What to search; the space is made once, for what is asked of it cannot change."""
+        settings = SpaceSettings.of(spec)
+        if self._space is None or self._space[0] != settings:
+            self._space = settings, settings.make()
+        return Asked(self._space[1], spec.strategy, spec.seed, spec.trial.repeats)
 
     @staticmethod
     def _refused(trials: list[TrialObject]) -> str:
@@ -254,6 +266,7 @@ class TrialEvaluation:
     def _status(self, search: Search, known: PredictorStatus) -> PredictorStatus:
         """What to say now; of what this process has not done itself, what was said before."""
         score = score_forecasts(search.records)
+        exhausted = known.exhausted if search.exhausted is None else search.exhausted and _all_taken_up(search)
         return PredictorStatus(
             results_seen=search.fit.results if search.fit else known.results_seen,
             fit_seconds=round(search.fit.seconds, 3) if search.fit else known.fit_seconds,
@@ -261,8 +274,8 @@ class TrialEvaluation:
             rank_correlation=_rounded(score.rank_correlation),
             mean_absolute_error=_rounded(score.mean_absolute_error),
             reason=self._reason,
-            message=self._message,
-            exhausted=known.exhausted if search.exhausted is None else search.exhausted and _all_taken_up(search),
+            message=self._message or (search.why_exhausted[:MAX_MESSAGE] if exhausted else ""),
+            exhausted=exhausted,
         )
 
     def _say(self, topic: str, what: str) -> None:
@@ -272,7 +285,8 @@ class TrialEvaluation:
         self._logged[topic] = what
 
 
-def _record(trial: TrialObject) -> TrialRecord:
+def record(trial: TrialObject, seed: int) -> TrialRecord:
+    """What a trial of the search with this seed says."""
     status = trial.status
     # A success without an accuracy is the operator's defect, and no reason for the search to end: it teaches nothing.
     is_empty = status.phase == "Succeeded" and status.validation_accuracy is None
@@ -282,6 +296,7 @@ def _record(trial: TrialObject) -> TrialRecord:
         phase="Failed" if is_empty else status.phase,
         validation_accuracy=status.validation_accuracy,
         origin=trial.spec.origin,
+        repeat=(trial.spec.seed - seed) % SEEDS,
     )
 
 

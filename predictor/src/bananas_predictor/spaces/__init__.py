@@ -13,4 +13,10 @@ from bananas_predictor.spaces.space import Cells, Features, Keys, SearchSpace
 
 SPACES: dict[Space, SearchSpace] = {space.name: space for space in (DARTS, NASBENCH101, NASBENCH201)}
 
-__all__ = ["SPACES", "Cells", "Encoding", "Features", "Keys", "SearchSpace"]
+
+def named_space(name: Space) -> SearchSpace:
+    """The space of a name of the API."""
+    return SPACES[name]
+
+
+__all__ = ["SPACES", "Cells", "Encoding", "Features", "Keys", "SearchSpace", "named_space"]

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from bananas_core.api.search import Encoding
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.darts import EDGES, NODES, OPERATIONS, DartsArchitecture, Edge
+from bananas_predictor.spaces.costs import Costs, NetworkShape, costs_of
+from bananas_predictor.spaces.darts_costs import darts_costs
 from bananas_predictor.spaces.darts_graph import graph_features
 from bananas_predictor.spaces.hashing import ROLE_IN, ROLE_OUT, ROLE_SELF, Words, mix
 from bananas_predictor.spaces.scaling import Scaled
@@ -83,6 +85,9 @@ class _Darts:
 
     def functions(self, cells: Cells) -> Keys:
         return self.keys(cells)
+
+    def costs(self, cells: Cells, shape: NetworkShape) -> Costs:
+        return costs_of(darts_costs(cells[..., OP], cells[..., INPUT], shape), len(cells))
 
     def sample_original(self, count: int, rng: np.random.Generator) -> Cells:
         return self.sample(count, rng)

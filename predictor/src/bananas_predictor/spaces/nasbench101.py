@@ -15,7 +15,9 @@ from bananas_core.api.search import Encoding
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.nasbench101 import MAX_EDGES, MAX_VERTICES, OPERATIONS, Nasbench101Architecture
 from bananas_predictor.spaces import nasbench101_original as original
+from bananas_predictor.spaces.costs import Costs, NetworkShape, costs_of
 from bananas_predictor.spaces.hashing import ROLE_IN, ROLE_OUT, ROLE_SELF, mix
+from bananas_predictor.spaces.nasbench101_costs import nasbench101_costs
 from bananas_predictor.spaces.nasbench101_graph import graph_features
 from bananas_predictor.spaces.scaling import Scaled
 from bananas_predictor.spaces.space import Cells, Features, Keys
@@ -93,6 +95,9 @@ class _Nasbench101:
 
     def functions(self, cells: Cells) -> Keys:
         return self.keys(cells)
+
+    def costs(self, cells: Cells, shape: NetworkShape) -> Costs:
+        return costs_of(nasbench101_costs(*_unflatten(cells), shape), len(cells))
 
     def sample_original(self, count: int, rng: np.random.Generator) -> Cells:
         return original.draw(count, rng, _prune)

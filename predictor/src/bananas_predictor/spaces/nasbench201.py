@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from bananas_core.api.search import Encoding
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.nasbench201 import OPERATIONS, Nasbench201Architecture
+from bananas_predictor.spaces.costs import Costs, NetworkShape, costs_of
+from bananas_predictor.spaces.nasbench201_costs import nasbench201_costs
 from bananas_predictor.spaces.nasbench201_graph import PATHS, TWIN, function_keys, graph_features
 from bananas_predictor.spaces.scaling import Scaled
 from bananas_predictor.spaces.space import Cells, Features, Keys
@@ -55,6 +57,9 @@ class _Nasbench201:
 
     def functions(self, cells: Cells) -> Keys:
         return function_keys(cells)
+
+    def costs(self, cells: Cells, shape: NetworkShape) -> Costs:
+        return costs_of(nasbench201_costs(cells, shape), len(cells))
 
     def sample_original(self, count: int, rng: np.random.Generator) -> Cells:
         return self.sample(count, rng)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bananas_core.api.search import Encoding
 from bananas_core.spaces import Architecture, Space
+from bananas_predictor.spaces.costs import Costs, NetworkShape
 
 Cells = NDArray[np.int8]
 """(n, ...) cells as small integers; the shape of a cell is the space's own affair."""
@@ -48,6 +49,10 @@ class SearchSpace(Protocol):
     def encode(self, cells: Cells, encoding: Encoding) -> Features:
         """(n, d) what the predictor sees. `graph`: numbers that do not depend on the spelling, scaled to about 1, float32,
         with the truncated paths behind."""
+        ...
+
+    def costs(self, cells: Cells, shape: NetworkShape) -> Costs:
+        """What their networks cost."""
         ...
 
     # The original keeps a cell as it was drawn, parts that do nothing included, for a mutation can bring them to life. Such a

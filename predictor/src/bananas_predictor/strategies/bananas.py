@@ -135,6 +135,7 @@ class BananasStrategy:
                 history.accuracies[history.has_result],
                 strategy._settings.ensemble_size or strategy._tuning.members,
                 (history.seed, history.result_count),
+                None if history.variances is None else history.variances[history.has_result],
             )
             for strategy, history, _ in stale
         ]

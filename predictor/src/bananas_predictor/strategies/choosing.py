@@ -64,4 +64,6 @@ class FittingStrategy(ChoosingStrategy, Protocol):
 def fit_key(history: History) -> bytes:
     """Equal where a fit would be the same: what has a result, in the order of the trials."""
     known = history.has_result
-    return history.indices[known].tobytes() + history.accuracies[known].tobytes() + history.cells[known].tobytes()
+    noise = b"" if history.variances is None else history.variances[known].tobytes()
+    accuracies, cells = history.accuracies[known].tobytes(), history.cells[known].tobytes()
+    return history.indices[known].tobytes() + accuracies + cells + noise

@@ -1,0 +1,88 @@
+"""The best architectures of a search: by one result, or by the mean of several seeds.
+
+Pure; called by `conditions` and `promotion`.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean
+
+from bananas_core.api import NASTrialStatus
+from bananas_core.api.search import BestTrial
+from bananas_operator.survey import Survey, is_terminal
+from bananas_operator.views import TrialView
+
+Statuses = dict[str, NASTrialStatus]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of an architecture."""
+
+    trial: TrialView
+    """The first of its trials that has a result."""
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Its accuracy."""
+        return self.accuracies[0] if len(self.accuracies) == 1 else round(fmean(self.accuracies), 6)
+
+    @property
+    def standard_deviation(self) -> float | None:
+        """Of several results."""
+        if len(self.accuracies) < 2:
+            return None
+        squares = sum((accuracy - self.mean) ** 2 for accuracy in self.accuracies)
+        return round(sqrt(squares / (len(self.accuracies) - 1)), 6)
+
+
+def best(survey: Survey, statuses: Statuses) -> BestTrial | None:
+    """The first of `ranked`."""
+    results = ranked(survey, statuses)
+    if not results:
+        return None
+    first = results[0]
+    return BestTrial(
+        trial=first.trial.name,
+        validation_accuracy=first.mean,
+        architecture=(first.trial.spec.architecture.to_text() if first.trial.spec is not None else "")[:1024],
+        results=len(first.accuracies),
+        standard_deviation=first.standard_deviation,
+    )
+
+
+def ranked(survey: Survey, statuses: Statuses) -> list[Result]:
+    """Architectures whose trials have all ended, highest mean validation accuracy first; of equal ones the lowest index.
+
+    While no architecture has all its repeats, or where the budget has cut off even the first one's, those that have none in
+    flight count: a mean of fewer.
+    """
+    repeats = survey.spec.trial.repeats if survey.spec is not None else 1
+    ended = [group for group in _groups(survey, statuses) if all(is_terminal(statuses[trial.uid]) for trial in group)]
+    whole = [group for group in ended if len(group) >= repeats]
+    results = _results(whole, statuses) or _results(ended, statuses)
+    return sorted(results, key=lambda result: (-result.mean, result.trial.index))
+
+
+def _groups(survey: Survey, statuses: Statuses) -> list[list[TrialView]]:
+    """Trials by architecture, in the order of the first; those that were cancelled are no part of it."""
+    groups: dict[str, list[TrialView]] = {}
+    for trial in survey.observed.trials:
+        if statuses[trial.uid].phase != "Cancelled":
+            groups.setdefault(trial.hash or trial.uid, []).append(trial)
+    return list(groups.values())
+
+
+def _results(groups: list[list[TrialView]], statuses: Statuses) -> list[Result]:
+    return [result for group in groups if (result := _result(group, statuses)) is not None]
+
+
+def _result(group: list[TrialView], statuses: Statuses) -> Result | None:
+    results = [
+        (trial, accuracy)
+        for trial in group
+        if statuses[trial.uid].phase == "Succeeded"
+        and (accuracy := statuses[trial.uid].validation_accuracy) is not None
+    ]
+    return Result(results[0][0], tuple(accuracy for _, accuracy in results)) if results else None
