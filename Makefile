@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help setup demo test test-fast test-slow test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
-  deploy bench-trainer bench-search bench-predictor .python3
+  deploy bench-trainer bench-search bench-predictor bench-tables .python3
 
 # devcluster/ needs Python's standard library only, but a bare Debian has not even that.
 .python3:
@@ -73,6 +73,9 @@ bench-search: setup ## Every strategy on the tables of ../shared/data, paired fr
 
 bench-predictor: setup ## What a proposal costs, against the original recipe as a plain torch loop (QUICK=1: one minute)
 	OMP_NUM_THREADS=1 $(PYTHON) -m bench.predictor $(if $(QUICK),--quick)
+
+bench-tables: setup ## What it costs to convert a published NASBench-101 file (QUICK=1: a twentieth of it)
+	$(PYTHON) -m bench.conversion $(if $(QUICK),--quick)
 
 bench-trainer: setup ## Speed of the trainer; PART=learn, PART=rank: whether it learns, and ranks as the tables; QUICK=1 tries it
 	$(PYTHON) -m bench.trainer --part $(or $(PART),speed) $(if $(QUICK),--quick)

@@ -15,7 +15,15 @@ from bananas_core.api import NASSearchSpec
 from bananas_core.crd import search_crd
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "devcluster/README.md", "docs/reasons.md")
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "devcluster/README.md",
+    "docs/reasons.md",
+    "docs/tables.md",
+)
 
 SHORTER = {
     "--trials 150 --seeds 5": "--trials 11 --seeds 1",

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bananas_core.api.search import Strategy
 from bananas_core.spaces import Space
 from bananas_predictor import plots
+from bananas_predictor.conversion import convert_nasbench101, convert_nasbench201
 from bananas_predictor.errors import InputError, PredictorError
 from bananas_predictor.evaluation.table import Evaluated
 from bananas_predictor.lines import proposal_line, read_records
@@ -35,6 +36,14 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="S
 TableOption = Annotated[
     Path | None, typer.Option("--table", help="Benchmark table. Unset: the toy table that comes with Bananas.")
 ]
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Budget, of a converted NASBench-101 table that has several. Unset: the largest."),
+]
+OneRunOption = Annotated[
+    bool,
+    typer.Option("--one-run", help="Each look-up sees one training, drawn with the seed; not the mean of them."),
+]
 TrialsOption = Annotated[int, typer.Option("--trials", min=1, max=100_000, help="Architectures to look up in a run.")]
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, max=100_000, help="Runs, with seeds SEED, SEED + 1, ...")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="File for all trials of all runs, as JSON.")]
@@ -53,14 +62,16 @@ def search(
     seed: SeedOption = 0,
     json: JsonOption = None,
     resume: ResumeOption = False,
+    epochs: EpochsOption = None,
+    one_run: OneRunOption = False,
 ) -> None:
     """Searches a space against a benchmark table, in this process. Ctrl-C keeps what was done."""
     settings = _strategy(strategy)
     _check_json(json)
-    tabulated = _table(_space(space), table)
+    tabulated = _table(_space(space), table, epochs)
     known = _known(json, resume, SearchReport)
     with _progress() as progress:
-        done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), known)
+        done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), known, one_run)
     if json is not None:
         _write(json, done.report.to_json())
     Console().print(done.report.summary())
@@ -81,11 +92,13 @@ def compare(
     json: JsonOption = None,
     plot: Annotated[Path | None, typer.Option(help="File for the trajectories: .svg, .png or .pdf.")] = None,
     resume: ResumeOption = False,
+    epochs: EpochsOption = None,
+    one_run: OneRunOption = False,
 ) -> None:
     """Runs several strategies with the same seeds and shows the best validation error over the trials."""
     chosen = [_strategy(name.strip()) for name in strategies.split(",")]
     _check_json(json)
-    tabulated = _table(_space(space), table)
+    tabulated = _table(_space(space), table, epochs)
     known = _known(json, resume, CompareReport)
     if plot is not None:
         _checked_plot(plot)
@@ -94,7 +107,7 @@ def compare(
     with _progress() as progress:
         for settings in chosen:
             before = next((r for r in known.reports if r.strategy == settings.name), None) if known else None
-            done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), before)
+            done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), before, one_run)
             reports.append(done.report)
             if interrupted := done.interrupted:
                 break
@@ -118,6 +131,7 @@ def assess(
     seed: SeedOption = 0,
     json: Annotated[Path | None, typer.Option("--json", help="File for the figures, as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option(help="File for predicted against measured: .svg, .png or .pdf.")] = None,
+    epochs: EpochsOption = None,
 ) -> None:
     """How well the predictors foretell architectures that they have not seen: errors and rank correlations."""
     from bananas_predictor import assessment  # noqa: PLC0415 - torch, which the other commands need later or not at all
@@ -125,7 +139,7 @@ def assess(
     sizes = _sizes(train_sizes)
     _check_json(json)
     name = _space(space)
-    tabulated = _table(name, table)
+    tabulated = _table(name, table, epochs)
     if plot is not None:
         _checked_plot(plot)
     if len(tabulated) < max(sizes) + assessment.TEST_ROWS:
@@ -183,8 +197,18 @@ def propose(
         )
 
 
+app.command()(convert_nasbench101)
+app.command()(convert_nasbench201)
+
+
 def _run(
-    progress: Progress, table: Table, strategy: Strategy, trials: int, seeds: range, known: SearchReport | None
+    progress: Progress,
+    table: Table,
+    strategy: Strategy,
+    trials: int,
+    seeds: range,
+    known: SearchReport | None,
+    one_run: bool,
 ) -> Finished:
     """All seeds of a strategy, with a bar."""
     bar = progress.add_task(strategy.name, total=trials * len(seeds), best="")
@@ -198,7 +222,7 @@ def _run(
     if known is not None:
         progress.update(bar, advance=trials * sum(known.complete(seed) is not None for seed in seeds))
     try:
-        done = run_seeds(table, strategy, trials, seeds, advance, known)
+        done = run_seeds(table, strategy, trials, seeds, advance, known, one_run=one_run)
     except (TableError, PredictorError) as error:
         raise _fail(str(error)) from error
     for run in done.report.runs:
@@ -274,9 +298,9 @@ def _strategy(text: str) -> Strategy:
     raise typer.BadParameter(f"{text!r} is no strategy; one of {', '.join(STRATEGIES)}", param_hint="--strategy")
 
 
-def _table(space: Space, path: Path | None) -> Table:
+def _table(space: Space, path: Path | None, epochs: int | None) -> Table:
     try:
-        return load_table(space, path)
+        return load_table(space, path, epochs)
     except TableError as error:
         raise _fail(str(error)) from error
 

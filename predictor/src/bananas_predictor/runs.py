@@ -32,8 +32,12 @@ def run_seeds(
     seeds: Sequence[int],
     progress: Callable[[int, Evaluated], None],
     known: SearchReport | None = None,
+    *,
+    one_run: bool = False,
 ) -> Finished:
     """A run for each seed; those that `known` has whole are taken from it. `progress` is told of every look-up.
+
+    With `one_run` each look-up sees one training of an architecture, drawn with the seed, and not the mean of them.
 
     Raises:
         InputError: `known` is of another search.
@@ -42,7 +46,7 @@ def run_seeds(
     report = SearchReport(
         space=table.space,
         strategy=strategy.name,
-        settings={**strategy.to_kubernetes(), "trials": trials},
+        settings={**strategy.to_kubernetes(), "trials": trials, **({"runs": "one"} if one_run else {})},
         versions=versions(),
         table=table.source,
         runs=(),
@@ -61,7 +65,7 @@ def run_seeds(
         def advance(evaluated: Evaluated, seed: int = seed) -> None:
             progress(seed, evaluated)
 
-        evaluation = TableEvaluation(table, strategy, seed, trials, advance)
+        evaluation = TableEvaluation(table, strategy, seed, trials, advance, one_run=one_run)
         try:
             asyncio.run(loop.run(evaluation))
         except KeyboardInterrupt:

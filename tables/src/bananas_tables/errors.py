@@ -3,6 +3,7 @@
 TableError                       carries the exit code that a trial ends with
 ├── TableMissing                 a file is not there or cannot be opened                (DATA_MISSING)
 ├── TableInvalid                 a file is damaged, or a value in it cannot be          (DATA_INVALID)
+├── ReaderMissing                a package that reads such a file is not installed      (DATA_MISSING)
 ├── ArchitectureNotInTable       the table has no row for what is asked                 (DATA_INVALID)
 └── SpaceWithoutTable            there are no tables of this space                      (RECIPE_INVALID)
 """
@@ -28,6 +29,12 @@ class TableInvalid(TableError):  # noqa: N818
     """A file is damaged, or a value in it cannot be."""
 
     exit_code = ExitCode.DATA_INVALID
+
+
+class ReaderMissing(TableError):  # noqa: N818
+    """A package that reads such a file is not installed."""
+
+    exit_code = ExitCode.DATA_MISSING
 
 
 class ArchitectureNotInTable(TableError):  # noqa: N818

@@ -1,7 +1,8 @@
 """Tables of NASBench-101 (arXiv 1902.09635), by the official graph hash, so that every isomorphic cell finds its row.
 
-A CSV file is a sample of the published table (accuracies are fractions). A `.npz` file is a surrogate: a *model* of the whole
-space, whose rows are those of `nasbench101_cells.tsv.gz` beside it. Say "surrogate" wherever a figure rests on it.
+A CSV file is a sample of the published table (accuracies are fractions). An `.npz` file is all of it, converted
+(`nasbench101_runs`), or a surrogate: a *model* of the whole space, whose rows are those of `nasbench101_cells.tsv.gz` beside it.
+Say "surrogate" wherever a figure rests on it.
 """
 
 import re
@@ -92,14 +93,31 @@ class Nasbench101Surrogate(Table):
         return (_parse(CELLS_FILE, text) for text in self._texts)
 
 
-def read_nasbench101(path: Path) -> Table:
-    """Reads a sample (CSV) or a surrogate (npz).
+def read_nasbench101(path: Path, epochs: int | None = None) -> Table:
+    """Reads a sample (CSV), a surrogate or a converted file (npz); `epochs` chooses a budget of the last.
 
     Raises:
         TableMissing: no such file, or no cells file beside a surrogate.
         TableInvalid: naming line and column.
     """
+    if path.suffix == ".npz" and _is_converted(path):
+        from bananas_tables.nasbench101_runs import read_runs  # noqa: PLC0415 - numpy, which a CSV file needs not
+
+        return read_runs(path, epochs)
+    if epochs is not None:
+        raise TableInvalid(f"{path.name}: has no results of several budgets to choose {epochs} epochs from")
     return _read_surrogate(path) if path.suffix == ".npz" else _read_sample(path)
+
+
+def _is_converted(path: Path) -> bool:
+    """Told by the names of its arrays."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(name == "hash.npy" or name.startswith("epochs_") for name in file.namelist())
+    except OSError:
+        return False  # not there: the reader says so
+    except zipfile.BadZipFile as error:
+        raise TableInvalid(f"{path.name}: damaged or no npz file ({error}); copy it anew") from error
 
 
 def _read_sample(path: Path) -> Nasbench101Sample:

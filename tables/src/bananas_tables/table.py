@@ -3,9 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bananas_core.spaces import Architecture, Space
 from bananas_tables.errors import TableInvalid
+
+if TYPE_CHECKING:
+    from numpy.random import Generator  # numpy itself would slow the start of a toy trial down
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,14 @@ class Table(ABC):
             ArchitectureNotInTable: where there is none.
             TableInvalid: where there is one that cannot be right.
         """
+
+    def draw(self, architecture: Architecture, rng: "Generator") -> TableEntry:  # noqa: ARG002 - one answer needs no draw
+        """One of the trainings that a row is the mean of; of a table that has one answer, that.
+
+        Raises:
+            As `look_up`.
+        """
+        return self.look_up(architecture)
 
     @abstractmethod
     def __len__(self) -> int:

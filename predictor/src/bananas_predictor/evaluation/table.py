@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 
 from bananas_core.api.search import Strategy
 from bananas_core.spaces import Architecture
@@ -9,6 +12,9 @@ from bananas_predictor.offers import World
 from bananas_predictor.search import Asked, Proposal, Search, TrialRecord
 from bananas_predictor.spaces import SearchSpace, named_space
 from bananas_tables import Table, TableEntry
+
+RUN_STREAM: Final = 101
+"""Keeps the draws of runs apart from those of the proposals, which follow from the same seed and index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,12 @@ class TableEvaluation:
         trials: int,
         progress: Callable[[Evaluated], None],
         space: SearchSpace | None = None,
+        *,
+        one_run: bool = False,
     ) -> None:
-        """`progress` is told of every trial; `space` is the table's where none is given."""
+        """`progress` is told of every trial; `space` is the table's where none is given; with `one_run` each trial sees a
+        single training, drawn with the seed.
+        """
         self.evaluated: list[Evaluated] = []
         self.exhausted = False
         """Whether the space was used up before the trials."""
@@ -42,6 +52,7 @@ class TableEvaluation:
         self._asked = Asked(space or named_space(table.space), strategy, seed, may_repeat=True)
         self._trials = trials
         self._progress = progress
+        self._one_run = one_run
         self._records: list[TrialRecord] = []
         self._batch = strategy.initial_trials
 
@@ -60,7 +71,7 @@ class TableEvaluation:
     async def offer(self, proposals: list[Proposal]) -> None:
         """Looks them up."""
         for proposal in proposals:
-            entry = self._table.look_up(proposal.architecture)
+            entry = self._entry(proposal)
             self._records.append(
                 TrialRecord(
                     proposal.index, proposal.architecture, "Succeeded", entry.validation_accuracy, proposal.origin
@@ -68,6 +79,12 @@ class TableEvaluation:
             )
             self.evaluated.append(Evaluated(proposal.index, proposal.architecture, entry))
             self._progress(self.evaluated[-1])
+
+    def _entry(self, proposal: Proposal) -> TableEntry:
+        if not self._one_run:
+            return self._table.look_up(proposal.architecture)
+        rng = np.random.default_rng([self._asked.seed, proposal.index, RUN_STREAM])
+        return self._table.draw(proposal.architecture, rng)
 
     async def publish(self, search: Search) -> None:
         """Notes how many to take next, as the strategy has it."""
