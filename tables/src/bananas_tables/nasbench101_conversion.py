@@ -7,6 +7,7 @@ Notation: n cells; each budget's figures are (n, 3, 2, 4) as in `nasbench101_run
 """
 
 import struct
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from bananas_core.errors import ArchitectureError
 from bananas_core.spaces import parse_architecture
 from bananas_tables.errors import TableInvalid, TableMissing
 from bananas_tables.nasbench101_records import Training, record_parser
-from bananas_tables.nasbench101_runs import CELLS, RUNS, Cells, Figures, write_runs
+from bananas_tables.nasbench101_runs import CELLS, RUNS, Cells, Figures, unpack, write_runs
 from bananas_tables.tfrecords import read_records
 
 SUFFIX: Final = ".npz"
@@ -71,13 +72,13 @@ def _check_out(out: Path) -> None:
 
 
 class _Collected:
-    """Cells and their figures in the order of the file; arrays that double when they are full."""
+    """Cells and their figures in the order of the file, as arrays that grow: objects would take ten times the memory."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._rows: dict[bytes, int] = {}
-        self._texts: list[str] = []
-        self._parameters: list[int] = []
+        self._vertices, self._operations = array("B"), array("B")
+        self._adjacency, self._parameters = array("I"), array("i")
         self._figures: dict[int, Figures] = {}
         self._counts: dict[int, NDArray[np.uint8]] = {}
         self._kind: type[np.float32 | np.float64] = np.float32
@@ -89,7 +90,10 @@ class _Collected:
         if row is None:
             self._check_hash(number, training)
             row = self._rows[name] = len(self._rows)
-            self._texts.append(training.cell)
+            vertices, adjacency, operations = _pack(training.cell)
+            self._vertices.append(vertices)
+            self._adjacency.append(adjacency)
+            self._operations.append(operations)
             self._parameters.append(training.parameters)
         else:
             self._check_same(number, row, training)
@@ -118,15 +122,15 @@ class _Collected:
         n = len(self._rows)
         names = np.frombuffer(b"".join(self._rows), dtype=np.uint8).reshape(n, 16)
         order = np.lexsort(names.T[::-1])
-        packed = [_pack(self._texts[row]) for row in order]
         cells = Cells(
             names=names[order],
-            vertices=np.array([vertices for vertices, _, _ in packed], dtype=np.uint8),
-            adjacency=np.array([adjacency for _, adjacency, _ in packed], dtype=np.uint32),
-            operations=np.array([operations for _, _, operations in packed], dtype=np.uint8),
-            parameters=np.array(self._parameters, dtype=np.int32)[order],
+            vertices=np.frombuffer(self._vertices, dtype=np.uint8)[order],
+            adjacency=np.frombuffer(self._adjacency, dtype=np.uint32)[order],
+            operations=np.frombuffer(self._operations, dtype=np.uint8)[order],
+            parameters=np.frombuffer(self._parameters, dtype=np.int32)[order],
         )
-        return cells, {epochs: figures[order] for epochs, figures in self._figures.items()}
+        figures = {epochs: self._figures.pop(epochs)[order] for epochs in sorted(self._figures)}
+        return cells, figures
 
     def _check_hash(self, number: int, training: Training) -> None:
         try:
@@ -141,14 +145,14 @@ class _Collected:
 
     def _check_same(self, number: int, row: int, training: Training) -> None:
         """All runs of a cell are spelled the same and have as many parameters."""
-        for field, first, now in (
-            ("adjacency and operations", self._texts[row], training.cell),
-            ("metrics.trainable_parameters", self._parameters[row], training.parameters),
-        ):
-            if first != now:
-                raise TableInvalid(
-                    f"{self._file}, record {number}, {field}: {now}, but an earlier record of cell {training.name} has {first}"
-                )
+        first = self._vertices[row], self._adjacency[row], self._operations[row]
+        field, before, now = "adjacency and operations", unpack(*first), training.cell
+        if first == _pack(training.cell):
+            field, before, now = "metrics.trainable_parameters", str(self._parameters[row]), str(training.parameters)
+        if before != now:
+            raise TableInvalid(
+                f"{self._file}, record {number}, {field}: {now}, but an earlier record of cell {training.name} has {before}"
+            )
 
     def _reserve(self, epochs: int, row: int) -> None:
         figures = self._figures.get(epochs)

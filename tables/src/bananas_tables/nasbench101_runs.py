@@ -62,13 +62,7 @@ class Cells:
 
     def text(self, row: int) -> str:
         """The cell of a row, `adjacency:opcodes`."""
-        vertices = int(self.vertices[row])
-        digits = f"{int(self.adjacency[row]):0{vertices * (vertices - 1) // 2}b}"
-        code, codes = int(self.operations[row]), ""
-        for _ in range(vertices - 2):
-            code, digit = divmod(code, 3)
-            codes = f"{digit}{codes}"
-        return f"{digits}:{codes}"
+        return unpack(int(self.vertices[row]), int(self.adjacency[row]), int(self.operations[row]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +160,15 @@ class Nasbench101Runs(Table):
             return parse_architecture("nasbench101", text)
         except ArchitectureError as error:
             raise TableInvalid(f"{self.source}, row {row}, cell {text}: {error}") from error
+
+
+def unpack(vertices: int, adjacency: int, operations: int) -> str:
+    """The text of a cell, `adjacency:opcodes`, from the numbers that stand for it."""
+    codes = ""
+    for _ in range(vertices - 2):
+        operations, digit = divmod(operations, 3)
+        codes = f"{digit}{codes}"
+    return f"{adjacency:0{vertices * (vertices - 1) // 2}b}:{codes}"
 
 
 def read_runs(path: Path, epochs: int | None = None) -> Nasbench101Runs:

@@ -16,6 +16,8 @@ from bananas_tables.errors import ReaderMissing, TableInvalid, TableMissing
 EXTRA: Final = "pip install 'bananas-tables[nasbench]'"
 BATCH: Final = 1024
 """Records that tensorflow hands over at once: one by one would take ten times as long."""
+BUFFER: Final = 1 << 20
+"""Bytes read at once."""
 FRAME: Final = 16
 """Bytes around a record: its length (8), a checksum of that (4), and one of the content (4)."""
 
@@ -30,7 +32,7 @@ def read_records(path: Path, progress: Callable[[int, int], None] | None = None)
     """
     size = _size(path)
     tf = _tensorflow()
-    batches = iter(tf.data.TFRecordDataset(str(path)).batch(BATCH))
+    batches = iter(tf.data.TFRecordDataset(str(path), buffer_size=BUFFER).batch(BATCH))
     number = consumed = 0
     while True:
         try:
@@ -65,7 +67,7 @@ def _damaged(tf: Any, path: Path, passed: int) -> TableInvalid:
     """Which record it was: a batch with a damaged record in it is lost as a whole."""
     number = passed
     try:
-        for _ in tf.data.TFRecordDataset(str(path)).skip(passed):
+        for _ in tf.data.TFRecordDataset(str(path), buffer_size=BUFFER).skip(passed):
             number += 1
     except tf.errors.DataLossError as error:
         if number == 0 and "TFRecord file?" in error.message:
