@@ -46,6 +46,14 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
     "a budget in words": ({"budget": {"trials": "ten"}}, ("spec.budget.trials", "integer")),
     "negative parallelism": ({"parallelism": -2}, ("spec.parallelism", "greater than or equal to 0")),
     "a negative seed": ({"seed": -5}, ("spec.seed", "greater than or equal to 0")),
+    "more promotion than anyone means": (
+        {"promote": {"top": 20, "seeds": 20}},
+        ("top times seeds must not exceed 100",),
+    ),
+    "a promotion of looked-up results": (
+        {"space": "nasbench201", "evaluator": "table", "trial": {"recipe": None}, "promote": {"top": 1}},
+        ("promote trains networks to the end",),
+    ),
     "more random trials than budget": (
         {"strategy": {"name": "bananas", "initialTrials": 50}, "budget": {"trials": 20}},
         ("strategy.initialTrials must not exceed budget.trials",),

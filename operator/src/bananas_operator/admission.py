@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bananas_core import constants
 from bananas_core.api import NASTrialStatus
+from bananas_operator import reuse
 from bananas_operator.actions import WriteTrial
 from bananas_operator.attempts import stamp
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
@@ -52,7 +53,13 @@ def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool, ta
             yield cancel(trial, problem, survey, statuses)
         elif not held and in_flight < spec.parallelism and admitted < spec.budget.trials:
             first.note(trial)
-            admitted, in_flight = admitted + 1, in_flight + 1
+            admitted += 1
+            donor = reuse.donor_for(trial, survey, statuses)
+            if donor is not None:
+                statuses[trial.uid] = reuse.taken_over(statuses[trial.uid], donor, survey)
+                yield WriteTrial(trial, statuses[trial.uid], f"result of {donor.name} taken over")
+                continue
+            in_flight += 1
             yield _admission(trial, survey, statuses)
 
 

@@ -142,6 +142,10 @@ class Cache:
         kind = self._kinds[resource]
         return [kind.items[uid] for uid in kind.by_owner.get(owner_uid, ())]
 
+    def of_namespace(self, resource: Resource, namespace: str) -> list[Json]:
+        """Objects of a kind in a namespace, whoever owns them."""
+        return [item for item in self._kinds[resource].items.values() if item["metadata"]["namespace"] == namespace]
+
     def by_uid(self, resource: Resource, uid: str) -> Json | None:
         """The object of this UID."""
         return self._kinds[resource].items.get(uid)

@@ -15,7 +15,15 @@ from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import NotFoundError
 from bananas_operator.facts import FactFinder
 from bananas_operator.memory import Memory
-from bananas_operator.parse import controller_uid, deployment_view, job_view, pod_view, search_view, trial_view
+from bananas_operator.parse import (
+    controller_uid,
+    deployment_view,
+    donor_of,
+    job_view,
+    pod_view,
+    search_view,
+    trial_view,
+)
 from bananas_operator.pod import digest
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import DEPLOYMENTS, EVENTS, JOBS, PODS, TRIALS, Json
@@ -23,6 +31,7 @@ from bananas_operator.settings import Settings
 from bananas_operator.views import (
     ContainerEnded,
     DeploymentView,
+    Donor,
     JobView,
     Observed,
     PodView,
@@ -65,6 +74,7 @@ class Observer:
             findings=tuple(memory.findings.values()),
             progress=memory.progress_views(self._settings),
             watched_since=memory.since(now),
+            donors=self._donors(search, trials),
             predictor_checked_at=memory.predictor_checked_at,
         )
 
@@ -94,6 +104,21 @@ class Observer:
         view = trial_view(item, search)
         self._parsed[uid] = (mark, view)
         return view
+
+    def _donors(self, search: SearchView, trials: tuple[TrialView, ...]) -> tuple[Donor, ...]:
+        """Results of other searches, for architectures that are on offer here."""
+        if search.spec is None or not search.spec.trial.reuse_results:
+            return ()
+        wanted = {trial.hash for trial in trials if trial.status.phase == "Pending"}
+        found = []
+        for item in self._cache.of_namespace(TRIALS, search.namespace) if wanted else ():
+            labels = item["metadata"].get("labels") or {}
+            foreign = labels.get(constants.LABEL_SEARCH_UID) != search.uid
+            if foreign and labels.get(constants.LABEL_ARCHITECTURE) in wanted:
+                donor = donor_of(item)
+                if donor is not None:
+                    found.append(donor)
+        return tuple(sorted(found, key=lambda donor: (donor.status.reused_from is not None, donor.name)))
 
     def forget_gone(self) -> None:
         """Drops parsed trials that the cache no longer has."""

@@ -20,6 +20,7 @@ from bananas_operator.views import (
     ContainerState,
     ContainerWaiting,
     DeploymentView,
+    Donor,
     JobView,
     PodView,
     Problem,
@@ -91,6 +92,20 @@ def trial_view(item: Json, search: SearchView) -> TrialView:
         problem=problem,
         deleting="deletionTimestamp" in metadata,
     )
+
+
+def donor_of(item: Json) -> Donor | None:
+    """A trial of another search as far as its result goes; None without one, or where it cannot be read."""
+    if (item.get("status") or {}).get("phase") != "Succeeded":
+        return None
+    try:
+        spec = NASTrialSpec.model_validate(item.get("spec") or {})
+        status = NASTrialStatus.model_validate(item.get("status") or {})
+    except ValidationError:
+        return None
+    if status.validation_accuracy is None or spec.origin.method == "promotion":
+        return None
+    return Donor(item["metadata"]["name"], spec.architecture.hash(), spec, status)
 
 
 def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: SearchView) -> Problem | None:

@@ -138,6 +138,16 @@ class TrialView:
 
 
 @dataclass(frozen=True)
+class Donor:
+    """A trial of another search of the namespace that has a result."""
+
+    name: str
+    hash: str
+    spec: NASTrialSpec
+    status: NASTrialStatus
+
+
+@dataclass(frozen=True)
 class SearchView:
     """The search."""
 
@@ -227,6 +237,8 @@ class Observed:
     """By trial UID."""
     watched_since: datetime | None = None
     """When this process first looked at the search; what trainers told before, it did not hear."""
+    donors: tuple[Donor, ...] = ()
+    """Trials whose results may be taken over, by name; only where spec.trial.reuseResults asks for it."""
     predictor_checked_at: datetime | None = None
     """When ServiceAccount and RoleBinding were last seen to be there."""
 
