@@ -29,6 +29,8 @@ RESOURCES = {
     ("", "v1", "namespaces"): "Namespace",
     ("", "v1", "serviceaccounts"): "ServiceAccount",
     ("", "v1", "persistentvolumeclaims"): "PersistentVolumeClaim",
+    ("", "v1", "nodes"): "Node",
+    ("", "v1", "resourcequotas"): "ResourceQuota",
     ("apps", "v1", "deployments"): "Deployment",
     ("rbac.authorization.k8s.io", "v1", "rolebindings"): "RoleBinding",
 }

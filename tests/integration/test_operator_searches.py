@@ -38,7 +38,7 @@ async def test_a_search_completes_and_leaves_only_its_trials(lab: Callable[..., 
         await it.until("the last Job is deleted", lambda: not it.api.all("Job"))
         assert status["trials"]["succeeded"] == 6
         assert status["inFlight"] == 0
-        assert [c["status"] for c in status["conditions"]] == ["True", "False", "True", "False", "False"]
+        assert [c["status"] for c in status["conditions"]] == ["True", "False", "True", "False", "False", "False"]
         best = max(it.trials("Succeeded"), key=lambda t: t["status"]["validationAccuracy"])
         assert status["best"]["trial"] == best["metadata"]["name"]
         assert status["observedGeneration"] == 1
@@ -459,3 +459,96 @@ async def test_a_trial_that_bears_the_label_but_is_not_controlled_by_the_search_
         await it.until("the other is done", lambda: it.trials("Succeeded"))
         assert [t["metadata"]["name"] for t in it.trials("Pending")] == ["s-0"]
         assert it.status()["trials"]["pending"] == 0
+
+
+# --- what the operator finds around it ---
+
+
+def node(name: str, gpus: int) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "status": {
+            "allocatable": {"pods": "110", "nvidia.com/gpu": str(gpus)},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+WITH_GPU = {"template": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}
+
+
+async def test_parallelism_that_the_nodes_cannot_hold_is_a_condition_until_they_can(lab: Callable[..., Any]) -> None:
+    async with lab(claim_seconds=0.2, node_seconds=0.2) as it:
+        it.world.behaviour = lambda _file: Stuck("ContainerCreating")
+        it.api.create("Node", node("a", 2))
+        it.create(search(parallelism=4, trial=WITH_GPU))
+
+        def oversubscribed() -> Any:
+            return conditions(it.api.get("NASSearch", "s")).get("Oversubscribed", {})
+
+        await it.until("oversubscribed", lambda: oversubscribed().get("status") == "True")
+        assert oversubscribed()["reason"] == constants.REASON_TOO_FEW_NODES
+        assert "spec.parallelism is 4" in oversubscribed()["message"]
+        it.api.create("Node", node("b", 2))
+        await it.until("enough nodes", lambda: oversubscribed().get("status") == "False")
+
+
+async def test_an_operator_that_may_not_list_nodes_and_quotas_works_on(lab: Callable[..., Any]) -> None:
+    async with lab(start=False) as it:
+        it.api.faults.append(Fault("GET", "/(nodes|resourcequotas)", 403, "Forbidden", times=1000))
+        it.create(search(trials=3))
+        it.start()
+        await it.until("it does not know", lambda: conditions(it.api.get("NASSearch", "s")).get("Oversubscribed"))
+        assert conditions(it.api.get("NASSearch", "s"))["Oversubscribed"]["reason"] == constants.REASON_NODES_UNKNOWN
+        await it.phase("Complete")
+
+
+async def test_a_volume_that_cannot_be_mounted_is_named_and_mended_the_search_goes_on(lab: Callable[..., Any]) -> None:
+    async with lab(mount_seconds=0.1) as it:
+        mended = False
+        it.world.behaviour = lambda file: succeed(file) if mended else Stuck("ContainerCreating")
+        it.create(search(trials=3, parallelism=1))
+        pod = await it.until("a pod", lambda: next(iter(it.api.all("Pod")), None))
+        about = {"kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+        event = {"reason": "FailedMount", "message": 'configmap "absent" not found', "involvedObject": about}
+        it.api.create("Event", {"metadata": {"generateName": "mount-"}, "type": "Warning", **event})
+        assert "absent" in await it.stalled(constants.REASON_VOLUME_UNAVAILABLE)
+        mended = True
+        await it.phase("Complete")
+        assert len(it.trials("Succeeded")) == 3
+
+
+async def test_a_claim_that_only_one_node_can_mount_brings_the_pods_together(lab: Callable[..., Any]) -> None:
+    async with lab() as it:
+        claim = {"metadata": {"name": "disk"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+        it.api.create("PersistentVolumeClaim", claim)
+        it.world.behaviour = lambda _file: Stuck("ContainerCreating")
+        it.create(search(checkpoints={"claim": "disk"}))
+        job = await it.until("a Job", lambda: next(iter(it.api.all("Job")), None))
+        affinity = job["spec"]["template"]["spec"]["affinity"]["podAffinity"]
+        (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        want = term["labelSelector"]["matchLabels"]
+        assert want.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+
+
+async def test_a_trial_that_a_person_makes_anew_does_not_find_the_checkpoints_of_the_other(
+    lab: Callable[..., Any],
+) -> None:
+    async with lab() as it:
+        it.world.proposes = False
+        it.world.behaviour = lambda _file: Stuck("ContainerCreating")
+        it.api.create("PersistentVolumeClaim", {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteMany"]}})
+        made = it.create(search(checkpoints={"claim": "c"}))
+        directories = []
+        for _ in range(2):
+            it.api.create("NASTrial", trial(made, 0))
+            pod = await it.until("a pod", lambda: next(iter(it.api.all("Pod")), None))
+            file = TrialFile.read(pod["metadata"]["annotations"][constants.ANNOTATION_TRIAL_FILE])
+            directories.append(file.checkpoint_dir)
+            it.api.delete("NASTrial", "s-0")
+            await it.until("its pod is gone", lambda: not it.api.all("Pod"))
+        assert len(set(directories)) == 2
+        assert all(
+            str(directory).startswith(f"/bananas/checkpoints/{made['metadata']['uid']}/s-0-")
+            for directory in directories
+        )

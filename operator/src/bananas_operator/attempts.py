@@ -128,14 +128,14 @@ def give_up(trial: TrialView, problem: Problem, now: datetime) -> NASTrialStatus
     return _with(trial.status, phase="Failed", failure=failure, message=failure.message, completion_time=stamp(now))
 
 
-def supersede(trial: TrialView, attempt: Attempt) -> NASTrialStatus:
-    """The status after giving up an attempt that never started, because the template is another one now."""
+def supersede(trial: TrialView, attempt: Attempt, why: str) -> NASTrialStatus:
+    """The status after giving up an attempt that never started, because its Job would be another one now."""
     return _with(
         trial.status,
         phase="Queued",
         attempts=attempt.number,
         settled_attempt=attempt.number,
-        message="the template changed: a new attempt follows",
+        message=f"{why}: a new attempt follows",
         next_attempt_time=None,
     )
 

@@ -191,6 +191,11 @@ def _waiting(pod: PodView, state: ContainerWaiting) -> Outcome:
             f"the container cannot be started ({state.reason}{_colon(state.message)}). Mend env, volumes or command in "
             "spec.trial.template, or make what they name",
         )
+    if pod.mount_problem is not None:
+        return Blocked(
+            constants.REASON_VOLUME_UNAVAILABLE,
+            f"a volume cannot be mounted: {pod.mount_problem}. Create what it names, or mend volumes in spec.trial.template",
+        )
     return Waiting()
 
 

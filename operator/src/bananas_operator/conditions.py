@@ -11,10 +11,12 @@ from bananas_core import constants
 from bananas_core.api import Condition, NASSearchStatus, NASTrialStatus
 from bananas_core.api.promotion import PromotionStatus
 from bananas_core.api.search import GpuSeconds, Interruptions, TrialCounts
+from bananas_operator import capacity
 from bananas_operator.actions import Note
 from bananas_operator.attempts import stamp
 from bananas_operator.best import best
 from bananas_operator.classify import Waiting
+from bananas_operator.placement import Avoided
 from bananas_operator.stalls import Stall
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
 from bananas_operator.views import TrialView
@@ -55,6 +57,7 @@ def search_status(
             wasted=round(sum(status.gpu_seconds_wasted for status in costs), 3),
         ),
         promotion=promotion,
+        avoided_nodes=() if ended else tuple(one.node for one in survey.avoided),
         interruptions=Interruptions(
             total=sum(status.interruptions for status in costs),
             preemptions=sum(status.preemptions for status in costs),
@@ -79,6 +82,11 @@ def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, 
         if now.status == "True" and (was is None or was.status != "True" or was.reason != now.reason):
             reason = constants.REASON_COMPLETED if type_ == constants.CONDITION_COMPLETE else now.reason
             notes.append(Note("Warning" if level == "Warning" else "Normal", reason, now.message))
+    notes += [
+        Note("Warning", constants.EVENT_NODE_AVOIDED, f"node {node} failed twice in a row; it is avoided for a while")
+        for node in new.avoided_nodes
+        if node not in old.avoided_nodes
+    ]
     if new.best is not None and new.best != old.best:
         notes.append(
             Note(
@@ -135,21 +143,26 @@ def _conditions(
         (constants.CONDITION_COMPLETE, *_complete(survey, statuses, verdict)),
         (constants.CONDITION_FAILED, *_failed(survey, statuses, verdict)),
         (constants.CONDITION_STALLED, *_stalled(stall, verdict)),
+        (constants.CONDITION_OVERSUBSCRIBED, *_oversubscribed(survey, verdict)),
     )
     old = {condition.type: condition for condition in survey.observed.search.status.conditions}
     return tuple(
         Condition(
             type=type_,
-            status="True" if status else "False",
+            status=_word(status),
             observed_generation=survey.observed.search.generation,
             last_transition_time=old[type_].last_transition_time
-            if type_ in old and (old[type_].status == "True") == status
+            if type_ in old and old[type_].status == _word(status)
             else stamp(survey.now),
             reason=reason,
             message=message[:4096],
         )
         for type_, status, reason, message in found
     )
+
+
+def _word(status: bool | None) -> Literal["True", "False", "Unknown"]:
+    return "Unknown" if status is None else "True" if status else "False"
 
 
 def _ready(survey: Survey, stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
@@ -186,6 +199,12 @@ def _progressing(
     waits = [m for t in survey.observed.trials if (m := _waits_for_node(survey, t)) is not None]
     if waits:
         parts.append(f"{len(waits)} in flight without a pod that runs: {waits[0]}")
+    parts += [_avoidance(one) for one in survey.avoided]
+    parts += [
+        f"{claim.field} {claim.name} is of one node: all trials run there"
+        for claim in survey.observed.facts.claims
+        if claim.of_one_node and not claim.of_one_pod
+    ]
     predictor = survey.observed.search.status.predictor
     if predictor is not None and predictor.message:
         parts.append(f"predictor: {predictor.message}")
@@ -198,6 +217,10 @@ def _waits_for_node(survey: Survey, trial: TrialView) -> str | None:
     if attempt is None or not isinstance(attempt.outcome, Waiting) or attempt.job is None or attempt.job.pod is None:
         return None
     return attempt.outcome.message if attempt.job.pod.unschedulable is not None else None
+
+
+def _avoidance(one: Avoided) -> str:
+    return f"node {one.node} is avoided until {one.until:%H:%M} UTC, because attempts failed there twice in a row"
 
 
 def _done(survey: Survey, statuses: Statuses) -> str:
@@ -236,3 +259,22 @@ def _stalled(stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:
     if stall is None or _has_ended(verdict):
         return False, constants.REASON_ALL_GOOD, ""
     return True, stall.problem.reason, stall.problem.message
+
+
+def _oversubscribed(survey: Survey, verdict: Verdict) -> tuple[bool | None, str, str]:
+    if _has_ended(verdict):
+        return False, constants.REASON_COMPLETED, ""
+    spec, facts = survey.spec, survey.observed.facts
+    bound = capacity.limit(spec, facts) if spec is not None else None
+    if spec is not None and bound is not None and bound.trials < spec.parallelism:
+        reason = constants.REASON_QUOTA_TOO_SMALL if bound.by_quota else constants.REASON_TOO_FEW_NODES
+        advice = "The others wait: lower parallelism, or raise the bound"
+        return True, reason, f"spec.parallelism is {spec.parallelism}, but {bound.message}. {advice}"
+    if facts.nodes is None:
+        return None, constants.REASON_NODES_UNKNOWN, "the operator may not list nodes"
+    return False, constants.REASON_ALL_GOOD, ""
+
+
+def is_oversubscribed(survey: Survey) -> bool:
+    """Whether parallelism exceeds what there is room for: more room may come, of which no watch tells."""
+    return _oversubscribed(survey, "open")[0] is True

@@ -1,4 +1,4 @@
-"""What is not watched but asked: do the claims exist, what does the API server say to the template.
+"""What is not watched but asked: the claims, what the API server says to the template, nodes and quotas.
 
 Called by `observe`. It writes nothing: the Job of the dry run never comes to be.
 """
@@ -10,10 +10,12 @@ from bananas_core.api import NASSearchSpec
 from bananas_operator import pod
 from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import AlreadyExistsError, NotFoundError, RefusedError
+from bananas_operator.inventory import Inventory
 from bananas_operator.job import build_sample_job, template_hash
 from bananas_operator.memory import CheckedFacts, SearchMemory
 from bananas_operator.resources import CLAIMS, JOBS
 from bananas_operator.settings import Settings
+from bananas_operator.surroundings import ClaimView, claim_view
 from bananas_operator.views import Facts, Problem, SearchView
 
 STRICT_DRY_RUN = (("dryRun", "All"), ("fieldValidation", "Strict"))
@@ -25,6 +27,7 @@ class FactFinder:
     def __init__(self, api: KubernetesApi, settings: Settings) -> None:
         self._api = api
         self._settings = settings
+        self._inventory = Inventory(api, settings)
 
     async def gather(self, search: SearchView, memory: SearchMemory, now: datetime) -> Facts:
         """The facts of a search; asked anew when its spec changed, when something was missing, and after a while."""
@@ -41,28 +44,31 @@ class FactFinder:
             memory.ask_again()
         same_question = known is not None and known.question == question
         accepted = same_question and known is not None and known.facts.template is None
-        missing = await self._missing_claims(search, search.spec)
+        missing, claims = await self._claims(search, search.spec)
         template = None if accepted else await self._template_problem(search, search.spec)
         wrong = bool(missing) or template is not None
         wait = self._settings.recheck_seconds if wrong else self._settings.claim_seconds
-        facts = Facts(missing, template, now + timedelta(seconds=wait))
+        facts = Facts(
+            missing,
+            template,
+            now + timedelta(seconds=wait),
+            claims,
+            nodes=await self._inventory.nodes(now),
+            quotas=await self._inventory.quotas(search.namespace, now),
+        )
         memory.facts = CheckedFacts(question, facts)
         return facts
 
-    async def _missing_claims(self, search: SearchView, spec: NASSearchSpec) -> tuple[tuple[str, str], ...]:
-        wanted = (("spec.data.claim", spec.data), ("spec.checkpoints.claim", spec.checkpoints))
-        missing = []
-        for field, reference in wanted:
-            if reference is not None and not await self._claim_exists(search.namespace, reference.claim):
-                missing.append((field, reference.claim))
-        return tuple(missing)
-
-    async def _claim_exists(self, namespace: str, name: str) -> bool:
-        try:
-            await self._api.get(CLAIMS, namespace, name)
-        except NotFoundError:
-            return False
-        return True
+    async def _claims(
+        self, search: SearchView, spec: NASSearchSpec
+    ) -> tuple[tuple[tuple[str, str], ...], tuple[ClaimView, ...]]:
+        missing, found = [], []
+        for field, name in _named_claims(spec):
+            try:
+                found.append(claim_view(field, await self._api.get(CLAIMS, search.namespace, name)))
+            except NotFoundError:
+                missing.append((field, name))
+        return tuple(missing), tuple(found)
 
     async def _template_problem(self, search: SearchView, spec: NASSearchSpec) -> Problem | None:
         sample = build_sample_job(search, spec, self._settings)
@@ -73,6 +79,17 @@ class FactFinder:
         except RefusedError as error:
             return refusal(error.message, "spec.trial.template", constants.REASON_TEMPLATE_REFUSED)
         return None
+
+
+def _named_claims(spec: NASSearchSpec) -> list[tuple[str, str]]:
+    """(field, claim) of every claim that a trial mounts."""
+    named = [("spec.data.claim", spec.data), ("spec.checkpoints.claim", spec.checkpoints)]
+    claims = [(field, reference.claim) for field, reference in named if reference is not None]
+    for number, volume in enumerate(spec.trial.template.volumes):
+        name = (volume.persistent_volume_claim or {}).get("claimName")
+        if isinstance(name, str) and name:
+            claims.append((f"spec.trial.template.volumes[{number}]", name))
+    return claims
 
 
 def refusal(message: str, field: str, otherwise: str) -> Problem:

@@ -6,7 +6,9 @@ from bananas_core import constants, contract
 from bananas_core.api import NASSearchSpec, NASTrialSpec
 from bananas_core.api.template import TrialTemplate
 from bananas_core.names import job_name
+from bananas_operator import placement as placing
 from bananas_operator import pod
+from bananas_operator.placement import ANYWHERE, Placement
 from bananas_operator.resources import Json
 from bananas_operator.settings import Settings
 from bananas_operator.views import SearchView, TrialView
@@ -35,7 +37,14 @@ def image(spec: NASSearchSpec, settings: Settings) -> str:
     return spec.trial.template.image or default
 
 
-def build_job(search: SearchView, spec: NASSearchSpec, trial: TrialView, attempt: int, settings: Settings) -> Json:
+def build_job(
+    search: SearchView,
+    spec: NASSearchSpec,
+    trial: TrialView,
+    attempt: int,
+    settings: Settings,
+    placement: Placement = ANYWHERE,
+) -> Json:
     """The Job of an attempt of an admitted trial."""
     assert trial.spec is not None  # a trial that does not parse is never admitted
     file = trial_file(search, spec, trial, trial.spec, attempt, settings)
@@ -43,8 +52,14 @@ def build_job(search: SearchView, spec: NASSearchSpec, trial: TrialView, attempt
         constants.LABEL_TRIAL: trial.name,
         constants.LABEL_TRIAL_UID: trial.uid,
         constants.LABEL_ATTEMPT: str(attempt),
+        **placing.labels(placement),
     }
     job = _job(search, spec, job_name(trial.name, attempt), labels, file, settings)
+    affinity = placing.affinity(spec.trial.template.affinity, placement)
+    if affinity is not None:
+        job["spec"]["template"]["spec"]["affinity"] = affinity
+    if placement.strictly:
+        job["metadata"]["annotations"][constants.ANNOTATION_AVOIDS] = ",".join(placement.avoid)
     return _owned(job, pod.owner(constants.TRIAL_KIND, trial.name, trial.uid))
 
 

@@ -15,6 +15,7 @@ from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import NotFoundError
 from bananas_operator.facts import FactFinder
 from bananas_operator.memory import Memory
+from bananas_operator.mounts import MountQuestions
 from bananas_operator.parse import (
     controller_uid,
     deployment_view,
@@ -49,6 +50,7 @@ class Observer:
         self._memory = memory
         self._settings = settings
         self._facts = FactFinder(api, settings)
+        self._mounts = MountQuestions(api, settings)
         self._parsed: dict[str, tuple[tuple[str, str], TrialView]] = {}
 
     async def observe(self, key: SearchKey, now: datetime) -> Observed | None:
@@ -64,6 +66,7 @@ class Observer:
         if await self._confirm_absent_pods(search, trials, jobs):
             jobs = self._jobs(search)
         memory = self._memory.of(search.uid)
+        jobs, ask_again_at = await self._mounts.explain(search.namespace, jobs, now)
         memory.forget_trials({trial.uid for trial in trials if not trial.terminal})
         return Observed(
             search=search,
@@ -75,6 +78,7 @@ class Observer:
             progress=memory.progress_views(self._settings),
             watched_since=memory.since(now),
             donors=self._donors(search, trials),
+            ask_again_at=ask_again_at,
             predictor_checked_at=memory.predictor_checked_at,
         )
 

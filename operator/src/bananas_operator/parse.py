@@ -163,6 +163,7 @@ def job_view(item: Json, pod: PodView | None, refusal: str | None) -> JobView | 
         failed_message=conditions.get("Failed", ""),
         pod=pod,
         refusal=refusal,
+        avoids=tuple(filter(None, (metadata.get("annotations") or {}).get(constants.ANNOTATION_AVOIDS, "").split(","))),
     )
 
 

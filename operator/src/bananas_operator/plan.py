@@ -26,6 +26,7 @@ from bananas_operator.attempts import Attempt, Rules, advance, give_up, next_att
 from bananas_operator.classify import Blocked, FatalForSearch, FatalForTrial, Retryable, Running, Waiting
 from bananas_operator.classify import classify as classify_job
 from bananas_operator.job import build_job, template_hash
+from bananas_operator.placement import place
 from bananas_operator.predictor import build_deployment, build_role_binding, build_service_account
 from bananas_operator.predictor import template_hash as predictor_hash
 from bananas_operator.resources import DEPLOYMENTS
@@ -98,8 +99,10 @@ def _advanced(seen: Survey, trial: TrialView, rules: Rules) -> NASTrialStatus:
         return give_up(trial, trial.problem, seen.now) if trial.spec is None and trial.problem else trial.status
     never_started = isinstance(attempt.outcome, Waiting | Blocked)
     if never_started and attempt.job is not None and seen.spec is not None:
-        changed = attempt.job.template_hash != template_hash(seen.spec, seen.settings)
-        return supersede(trial, attempt) if changed else _moved_on(seen, trial, attempt, rules)
+        if attempt.job.template_hash != template_hash(seen.spec, seen.settings):
+            return supersede(trial, attempt, "the template changed")
+        if not set(attempt.job.avoids) <= {one.node for one in seen.avoided}:
+            return supersede(trial, attempt, "a node that was avoided is so no more")
     return _moved_on(seen, trial, attempt, rules)
 
 
@@ -141,6 +144,7 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None, *, taken:
         return []
     at_work = taken + _at_work(seen, statuses)
     starts = []
+    where = place(spec, seen.observed.facts, seen.avoided)
     for trial in seen.observed.trials:
         if at_work >= spec.parallelism:
             break
@@ -148,7 +152,8 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None, *, taken:
         if not waits or statuses[trial.uid].phase == "Pending" or not _may_start(seen, trial, stall):
             continue
         number = next_attempt_number(trial, seen.jobs(trial))
-        starts.append(CreateJob(trial, number, build_job(seen.observed.search, spec, trial, number, seen.settings)))
+        job = build_job(seen.observed.search, spec, trial, number, seen.settings, where)
+        starts.append(CreateJob(trial, number, job))
         at_work += 1
     return starts
 
@@ -277,8 +282,12 @@ def _again_at(seen: Survey, promoted: Survey, actions: list[Action]) -> datetime
         for job in part.observed.jobs:
             times.append(_kept_until(job, part))
     times += [finding.retry_at for finding in seen.observed.findings]
+    times += [one.until for one in seen.avoided]
+    if seen.observed.ask_again_at is not None:
+        times.append(seen.observed.ask_again_at)
     facts = seen.observed.facts
-    if facts.check_again_at is not None and (facts.missing_claims or facts.template is not None):
+    wanting = facts.missing_claims or facts.template is not None or conditions.is_oversubscribed(seen)
+    if facts.check_again_at is not None and wanting:
         times.append(facts.check_again_at)
     deployment = seen.observed.deployment
     if deployment is not None and not deployment.available:

@@ -34,6 +34,8 @@ DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
 EVENTS: Final = Resource("v1", "Event", "events")
 CLAIMS: Final = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
+NODES: Final = Resource("v1", "Node", "nodes")
+QUOTAS: Final = Resource("v1", "ResourceQuota", "resourcequotas")
 SERVICE_ACCOUNTS: Final = Resource("v1", "ServiceAccount", "serviceaccounts")
 ROLE_BINDINGS: Final = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 

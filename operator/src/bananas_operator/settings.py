@@ -62,8 +62,16 @@ class Settings(BaseModel):
         300, description="An image may be missing this long once the search has results."
     )
     lost_seconds: Seconds = Field(30, description="Past its grace period a pod that is still there is on a lost node.")
+    avoid_seconds: Seconds = Field(
+        1800, description="A node that failed twice in a row is avoided this long: time to mend it, and no longer."
+    )
     failed_job_seconds: Seconds = Field(4 * 3600, description="Failed Jobs are kept this long, for their logs.")
 
+    node_seconds: Seconds = Field(60, description="Between lists of the nodes: 1000 of them are 10 MB.")
+    forbidden_seconds: Seconds = Field(600, description="Before it asks again for what it may not read.")
+    mount_seconds: Seconds = Field(
+        10, description="A container not started this long after its pod: is it a volume? Also between such questions."
+    )
     claim_seconds: Seconds = Field(60, description="How long a claim that was there is believed to be.")
     recheck_seconds: Seconds = Field(
         5, description="Between looks at what is missing or refused: far below the 30 s promised."

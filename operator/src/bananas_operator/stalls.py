@@ -42,6 +42,7 @@ def find_stall(survey: Survey) -> Stall | None:
     return (
         _invalid_spec(survey)
         or _missing_claim(survey)
+        or _claim_of_one_pod(survey)
         or _refused_template(survey)
         or _refused_job(survey)
         or _fatal_error(survey)
@@ -65,6 +66,21 @@ def _missing_claim(survey: Survey) -> Stall | None:
         Problem(
             constants.REASON_CLAIM_NOT_FOUND,
             f"{field}: the namespace has no PersistentVolumeClaim {claim}. Create it, or name another",
+        )
+    )
+
+
+def _claim_of_one_pod(survey: Survey) -> Stall | None:
+    """Two trials at once could never both have it: the second would wait for ever."""
+    parallelism = survey.spec.parallelism if survey.spec is not None else 0
+    claim = next((claim for claim in survey.observed.facts.claims if claim.of_one_pod), None)
+    if claim is None or parallelism <= 1:
+        return None
+    return Stall(
+        Problem(
+            constants.REASON_CLAIM_OF_ONE_POD,
+            f"{claim.field}: claim {claim.name} is ReadWriteOncePod, so that one pod alone can mount it, and spec.parallelism is "
+            f"{parallelism}. Set parallelism to 1, or use a claim with ReadWriteMany (ReadWriteOnce: all trials on one node)",
         )
     )
 

@@ -11,6 +11,7 @@ from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_operator import silence
 from bananas_operator.attempts import Attempt, current_attempt, is_healthy
+from bananas_operator.placement import Avoided, avoided
 from bananas_operator.settings import Settings
 from bananas_operator.views import SEARCH_PHASES_ADMITTED, JobView, Observed, TrialView
 
@@ -30,6 +31,8 @@ class Survey:
     has_success: bool
     limits: silence.Bounds | None = None
     """How long silence is borne; None where the spec cannot be read."""
+    avoided: tuple[Avoided, ...] = ()
+    """Nodes that failed twice in a row."""
 
     @property
     def spec(self) -> NASSearchSpec | None:
@@ -70,7 +73,7 @@ def survey(observed: Observed, now: datetime, settings: Settings) -> Survey:
             if attempt is not None:
                 attempts[trial.uid] = attempt
     has_success = any(trial.status.phase == "Succeeded" for trial in observed.trials)
-    return Survey(observed, now, settings, attempts, has_success, limits)
+    return Survey(observed, now, settings, attempts, has_success, limits, avoided(observed.trials, now, settings))
 
 
 def is_admitted(status: NASTrialStatus) -> bool:

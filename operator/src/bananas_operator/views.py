@@ -7,6 +7,7 @@ from functools import cached_property
 from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
 from bananas_core.api.trial import TERMINAL_PHASES, Progress
 from bananas_core.contract import ProgressMessage
+from bananas_operator.surroundings import ClaimView, NodeView, QuotaView
 
 SEARCH_PHASES_ADMITTED = ("Queued", "Running", "Succeeded", "Failed")
 
@@ -64,6 +65,8 @@ class PodView:
     gpus: float = 0
     available: bool = False
     state: ContainerState | None = None
+    mount_problem: str | None = None
+    """Why a volume of it could not be mounted when that was last tried."""
     restarts: int = 0
     last_message: str = ""
     """Why its container ended the last time, if it was started anew."""
@@ -86,6 +89,8 @@ class JobView:
     pod: PodView | None = None
     refusal: str | None = None
     """Message of the newest FailedCreate event since its pod was last there."""
+    avoids: tuple[str, ...] = ()
+    """Nodes that its pod must not run on, because they failed."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,11 @@ class Facts:
     template: Problem | None = None
     """Why the API server refuses a Job of the template, if it does."""
     check_again_at: datetime | None = None
+    claims: tuple[ClaimView, ...] = ()
+    """Those of spec.data and spec.checkpoints that are there."""
+    nodes: tuple[NodeView, ...] | None = None
+    """None where the operator may not list them."""
+    quotas: tuple[QuotaView, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +249,8 @@ class Observed:
     """When this process first looked at the search; what trainers told before, it did not hear."""
     donors: tuple[Donor, ...] = ()
     """Trials whose results may be taken over, by name; only where spec.trial.reuseResults asks for it."""
+    ask_again_at: datetime | None = None
+    """When the question comes again why a container does not start."""
     predictor_checked_at: datetime | None = None
     """When ServiceAccount and RoleBinding were last seen to be there."""
 

@@ -297,7 +297,7 @@ class NASSearchSpec(Model):
 class Condition(StatusModel):
     """A condition, as every Kubernetes API has them (metav1.Condition)."""
 
-    type: str = Field(max_length=316, description="Ready, Progressing, Complete, Failed or Stalled.")
+    type: str = Field(max_length=316, description="Ready, Progressing, Complete, Failed, Stalled or Oversubscribed.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     observed_generation: int = Field(0, ge=0, description="Generation of the spec that this was found for.")
     last_transition_time: Time = Field(description="When status changed last.")
@@ -374,7 +374,7 @@ class NASSearchStatus(StatusModel):
     observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that this status is for.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         (),
-        description="Ready, Progressing, Complete, Failed, Stalled.",
+        description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     trials: TrialCounts = Field(TrialCounts(), description="Trials by phase.")
@@ -386,6 +386,10 @@ class NASSearchStatus(StatusModel):
     predictor: PredictorStatus | None = Field(None, description="What the predictor says of itself.")
     gpu_seconds: GpuSeconds = Field(GpuSeconds(), description="GPU time.")
     promotion: PromotionStatus | None = Field(None, description="How far the training of the best to the end is.")
+    avoided_nodes: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=10)] = Field(
+        (),
+        description="Nodes that failed twice in a row and are avoided for half an hour; the condition Progressing says more.",
+    )
     interruptions: Interruptions = Field(Interruptions(), description="Attempts that were ended from outside.")
     start_time: Time | None = Field(None, description="When the first trial was admitted.")
     completion_time: Time | None = Field(None, description="When the search was complete or given up.")
