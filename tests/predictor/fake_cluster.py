@@ -20,7 +20,7 @@ UID = "0a1b"
 def search_object(*, trials: int = 12, parallelism: int = 2, initial: int = 4, **spec: Any) -> Raw:
     """A NASSearch that looks up in the toy table of NAS-Bench-201."""
     return {
-        "metadata": {"name": SEARCH, "namespace": NAMESPACE, "uid": UID},
+        "metadata": {"name": SEARCH, "namespace": NAMESPACE, "uid": UID, "creationTimestamp": "2026-03-04T12:00:00Z"},
         "spec": {
             "space": "nasbench201",
             "evaluator": "table",
@@ -51,6 +51,8 @@ class FakeCluster:
         self.is_lagging = False
         """While True the view shows nothing new."""
         self.creates = 0
+        self.others: dict[str, tuple[Raw, tuple[Raw, ...]]] = {}
+        """Other searches of the namespace, with their trials."""
         self.idle: Callable[[], None] | None = None
         """Called when the predictor waits: the test's turn."""
         self._version = 0
@@ -102,6 +104,12 @@ class FakeCluster:
         if raw["metadata"].get("labels", {}).get(constants.LABEL_SEARCH_UID) == UID:
             self.view[name] = raw
         return deepcopy(raw)
+
+    async def read_other(self, search: str) -> tuple[Raw, tuple[Raw, ...]]:
+        await asyncio.sleep(0)
+        if search not in self.others:
+            raise NotFoundError(search)
+        return deepcopy(self.others[search])
 
     async def apply_search_status(self, search: Raw) -> None:
         await asyncio.sleep(0)

@@ -75,7 +75,7 @@ class Follower:
         pause = self._settings.retry_seconds
         while True:
             try:
-                version = await self._list()
+                version = await self.list()
                 pause = self._settings.retry_seconds
                 listed_at = monotonic()
                 while (began := monotonic()) - listed_at < self._settings.relist_seconds:
@@ -96,7 +96,7 @@ class Follower:
         """
         self.objects.setdefault(raw["metadata"]["name"], raw)
 
-    async def _list(self) -> str:
+    async def list(self) -> str:
         """Lists all pages; the version to watch from."""
         objects: dict[str, Raw] = {}
         token: str | None = None
@@ -245,6 +245,23 @@ class ApiServerCluster:
         if (raw["metadata"].get("labels") or {}).get(constants.LABEL_SEARCH_UID) == self._settings.search_uid:
             self._trials.add(raw)
         return dict(raw)
+
+    async def read_other(self, search: str) -> tuple[Raw, tuple[Raw, ...]]:
+        """Reads another NASSearch of the namespace and its NASTrials."""
+        raw: Any = await _translated(
+            self._api.get_namespaced_custom_object(
+                **self._place(constants.SEARCH_PLURAL), name=search, _request_timeout=REQUEST_SECONDS
+            )
+        )
+        follower = Follower(
+            self._api,
+            self._settings,
+            asyncio.Event(),
+            plural=constants.TRIAL_PLURAL,
+            label_selector=f"{constants.LABEL_SEARCH_UID}={raw['metadata']['uid']}",
+        )
+        await follower.list()
+        return dict(raw), tuple(follower.objects.values())
 
     async def apply_search_status(self, search: Raw) -> None:
         """Server-side apply to the status of the NASSearch."""

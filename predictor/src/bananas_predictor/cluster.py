@@ -9,7 +9,7 @@ from bananas_predictor.objects import Raw
 
 
 class Cluster(Protocol):
-    """A view of one search and its trials that is kept up to date, and three requests."""
+    """A view of one search and its trials that is kept up to date, and a few requests."""
 
     async def wait(self, timeout_seconds: float | None) -> None:
         """Returns when something has changed since the last call, or the time is over."""
@@ -38,6 +38,16 @@ class Cluster(Protocol):
 
         Raises:
             NotFoundError: there is none.
+            TemporaryError: try again.
+            ClusterError: refused.
+        """
+        ...
+
+    async def read_other(self, search: str) -> tuple[Raw, tuple[Raw, ...]]:
+        """Reads another NASSearch of the namespace and its NASTrials, once.
+
+        Raises:
+            NotFoundError: there is no such search.
             TemporaryError: try again.
             ClusterError: refused.
         """

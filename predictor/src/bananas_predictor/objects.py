@@ -24,6 +24,8 @@ class SearchObject:
 
     name: str
     uid: str
+    created: str
+    """When it was made, as the API server writes times."""
     is_going: bool
     """Whether it is being deleted."""
     spec: NASSearchSpec
@@ -56,6 +58,7 @@ def read_search(raw: Raw) -> SearchObject:
         return SearchObject(
             name=metadata["name"],
             uid=metadata["uid"],
+            created=metadata["creationTimestamp"],
             is_going="deletionTimestamp" in metadata,
             spec=NASSearchSpec.model_validate(raw["spec"]),
             phase=status.get("phase"),

@@ -35,6 +35,11 @@ class Row:
     """Numbers of its trials, those left out that were cancelled."""
 
 
+def row_of_result(accuracy: float) -> Row:
+    """An architecture whose result was known before the search; it lacks no repeat."""
+    return Row(first=-1, accuracy=accuracy, results=1, variance=0.0, is_open=False, repeats=frozenset((0,)))
+
+
 def rows_of(records: "Sequence[TrialRecord]", keys: Keys) -> list[Row]:
     """A row for each (n,) key, in the order in which they come first."""
     members: dict[int, list[int]] = {}

@@ -20,7 +20,7 @@ from bananas_core.api.trial import Origin, TrialPhase
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
 from bananas_predictor.history import History
-from bananas_predictor.repeats import Row, rows_of
+from bananas_predictor.repeats import Row, row_of_result, rows_of
 from bananas_predictor.spaces import Cells, SearchSpace, named_space
 from bananas_predictor.spaces.constrained import Constrained, constrained
 from bananas_predictor.spaces.costs import NetworkShape
@@ -63,6 +63,19 @@ class Proposal:
     """Which training of this architecture it is; give each a seed of its own."""
 
 
+UNKNOWN_PARENT = 2**40
+"""Number of the first known result in a `History`, beyond every trial: it has none in this search."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A result that a search begins with."""
+
+    architecture: Architecture
+    accuracy: float
+    """Validation accuracy from 0 to 1; a mean where it was trained several times."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a search is asked for: with the records, all that proposals follow from."""
@@ -75,6 +88,8 @@ class Asked:
     may_repeat: bool = False
     """Whether a strategy may ask for an architecture that was tried: evolution as published does so now and then, which
     counts as a query. A cluster admits none twice, so by default a repetition is drawn anew."""
+    known: tuple[Known, ...] = ()
+    """Results to begin with: learnt from, never proposed again, and no trials of this search."""
 
 
 class Search:
@@ -91,6 +106,7 @@ class Search:
         constraints: Constraints | None = None,
         shape: NetworkShape | None = None,
         repeats: int = 1,
+        known: Iterable[Known] = (),
     ) -> None:
         """An empty search, or one that goes on from records.
 
@@ -103,13 +119,21 @@ class Search:
             constraints: bounds that hold for every proposal.
             shape: of the networks that the bounds are meant for; by default those of the space's paper.
             repeats: how often every architecture is proposed, each time for a training with another seed.
+            known: results of another search to begin with; they stand for random architectures of the start.
         """
         self.exhausted: bool | None = None
         """Whether the last `ask` found no architecture that was not proposed before; None before the first."""
         space = named_space(space) if isinstance(space, str) else space
+        known = tuple(known)
         self._asked = Asked(
-            constrained(space, constraints, shape), strategy, seed, repeats, may_repeat and repeats == 1
+            constrained(space, constraints, shape),
+            strategy,
+            seed,
+            repeats,
+            may_repeat and repeats == 1 and not known,
+            known,
         )
+        self._known_cells = self._asked.space.pack([result.architecture for result in known])
         self._space = self._asked.space
         self._strategy = strategy_of(strategy)
         self._records: dict[int, TrialRecord] = {}
@@ -119,7 +143,14 @@ class Search:
     @classmethod
     def of(cls, asked: Asked) -> "Search":
         """An empty search of what is asked."""
-        return cls(asked.space, asked.strategy, asked.seed, may_repeat=asked.may_repeat, repeats=asked.repeats)
+        return cls(
+            asked.space,
+            asked.strategy,
+            asked.seed,
+            may_repeat=asked.may_repeat,
+            repeats=asked.repeats,
+            known=asked.known,
+        )
 
     @property
     def asked(self) -> Asked:
@@ -193,7 +224,7 @@ class Search:
                 break
             history = history.with_open(choice.cell, choice.origin.parent)
             (architecture,) = self._space.unpack(choice.cell)
-            proposals += self._repeat(architecture, choice.origin, frozenset(), count - len(proposals))
+            proposals += self._repeat(architecture, _own(choice.origin), frozenset(), count - len(proposals))
             history = replace(history, next_index=self._next_index())
         return proposals
 
@@ -239,13 +270,16 @@ class Search:
             )
         rows = rows_of(records, self._space.keys(cells))
         firsts = [records[row.first] for row in rows]
+        known = self._asked.known
         return [row for row in rows if row.repeats], History.of_rows(
             space=self._space,
             seed=self._asked.seed,
-            indices=[first.index for first in firsts],
-            cells=cells[[row.first for row in rows]],
-            rows=rows,
-            parents=[_parent(first) for first in firsts],
+            indices=[*(UNKNOWN_PARENT + n for n in range(len(known))), *(first.index for first in firsts)],
+            cells=np.concatenate([self._known_cells, cells[[row.first for row in rows]]])
+            if known
+            else cells[[row.first for row in rows]],
+            rows=[*(row_of_result(result.accuracy) for result in known), *rows],
+            parents=[*(None for _ in known), *(_parent(first) for first in firsts)],
             next_index=self._next_index(),
         )
 
@@ -257,6 +291,12 @@ class Search:
         if not records:
             return self._space.pack([])
         return np.stack([self._cells[record.index][1] for record in records])
+
+
+def _own(origin: Origin) -> Origin:
+    """Without a parent that is no trial of this search."""
+    known = origin.parent is not None and origin.parent >= UNKNOWN_PARENT
+    return origin.model_copy(update={"parent": None}) if known else origin
 
 
 def _parent(record: TrialRecord) -> int | None:

@@ -4,7 +4,7 @@ Called by the loop in the predictor pod. It holds nothing that is not in the API
 pauses and what it has logged. It never changes or deletes a trial.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Final
 
@@ -30,10 +30,11 @@ from bananas_predictor.objects import (
     write_trial,
 )
 from bananas_predictor.offers import World, surplus
-from bananas_predictor.search import Asked, Proposal, Search, TrialRecord
+from bananas_predictor.search import Asked, Known, Proposal, Search, TrialRecord
 from bananas_predictor.settings import PodSettings
 from bananas_predictor.spaces import SearchSpace
 from bananas_predictor.spaces.asked import SpaceSettings
+from bananas_predictor.warm_start import known_results
 
 REFUSALS: Final = 20
 """Trials in a row that the operator cancelled because something about them is wrong, after which no more are offered:
@@ -72,6 +73,7 @@ class TrialEvaluation:
         self._pause = settings.retry_seconds
         self._logged: dict[str, str] = {}
         self._space: tuple[SpaceSettings, SearchSpace] | None = None
+        self._known: tuple[Known, ...] | None = None
 
     async def observe(self) -> World:
         """The world after a change; while the search is gone, being deleted or unreadable, only waits."""
@@ -80,7 +82,9 @@ class TrialEvaluation:
             self._wake_at = None
             self._search = self._read_search()
             if self._search is not None:
-                return self._world(self._search, self._read_trials(self._search))
+                trials = self._read_trials(self._search)
+                why_not = await self._warm_start(self._search)
+                return self._world(self._search, trials, why_not)
 
     async def offer(self, proposals: list[Proposal]) -> None:
         """Creates a trial for each; stops at the first that cannot be and comes back later."""
@@ -168,10 +172,33 @@ class TrialEvaluation:
             and trial.spec.architecture.space == search.spec.space
         )
 
-    def _world(self, search: SearchObject, trials: list[TrialObject]) -> World:
+    async def _warm_start(self, search: SearchObject) -> str:
+        """Reads the results to begin with, once; why they cannot be had, if so."""
+        start = search.spec.warm_start_from
+        if start is None or self._known is not None:
+            return ""
+        try:
+            raw, raw_trials = await self._cluster.read_other(start.search)
+            self._known = known_results(search, read_search(raw), _readable(raw_trials))
+        except NotFoundError:
+            why = f"spec.warmStartFrom.search: there is no NASSearch {start.search} in this namespace"
+        except (InputError, ClusterError) as error:
+            why = str(error)
+        else:
+            self._log.info("warm start", search=start.search, results=len(self._known))
+            return ""
+        self._say("warm start", why)
+        self._look_again(self._settings.conflict_seconds)
+        return why
+
+    def _world(self, search: SearchObject, trials: list[TrialObject], why_not: str) -> World:
         refused = self._refused(trials)
         self._reason = constants.REASON_PROPOSALS_REFUSED if refused else ""
         self._message = refused
+        if why_not and not refused:
+            # What was proposed from the results goes on without them where the other search has been deleted since.
+            self._reason = "" if trials else constants.REASON_WARM_START_UNUSABLE
+            self._message = why_not[:MAX_MESSAGE]
         spec = search.spec
         return World(
             asked=self._asked(search.spec),
@@ -180,7 +207,7 @@ class TrialEvaluation:
             parallelism=spec.parallelism,
             surplus=surplus(spec.parallelism),
             # A failed search cancels what is offered, so offers would never end.
-            is_open=search.phase != "Failed" and not refused,
+            is_open=search.phase != "Failed" and not self._reason,
             batch_size=(spec.batch_size or BATCH_SIZE) if spec.mode == "batch" else None,
         )
 
@@ -189,7 +216,7 @@ class TrialEvaluation:
         settings = SpaceSettings.of(spec)
         if self._space is None or self._space[0] != settings:
             self._space = settings, settings.make()
-        return Asked(self._space[1], spec.strategy, spec.seed, spec.trial.repeats)
+        return Asked(self._space[1], spec.strategy, spec.seed, spec.trial.repeats, known=self._known or ())
 
     @staticmethod
     def _refused(trials: list[TrialObject]) -> str:
@@ -283,6 +310,17 @@ class TrialEvaluation:
         if what and self._logged.get(topic) != what:
             self._log.warning(topic, why=what)
         self._logged[topic] = what
+
+
+def _readable(raw_trials: Iterable[Raw]) -> list[TrialObject]:
+    """Trials of another search; one that cannot be read has no result for us."""
+    readable = []
+    for raw in raw_trials:
+        try:
+            readable.append(read_trial(raw))
+        except InputError:
+            continue
+    return readable
 
 
 def record(trial: TrialObject, seed: int) -> TrialRecord:
