@@ -323,6 +323,20 @@ class FakeApi:
         want = (options.get("preconditions") or {}).get("uid")
         if want is not None and want != item["metadata"]["uid"]:
             raise StatusError(409, "Conflict", f"the UID is {item['metadata']['uid']}, not {want}")
+        owned = [
+            other
+            for other in self.objects.values()
+            if item["metadata"]["uid"] in [owner["uid"] for owner in other["metadata"].get("ownerReferences") or ()]
+        ]
+        if options.get("propagationPolicy") == "Foreground" and owned:
+            for going in (item, *owned):  # each of the owned ends in its own time, and the owner with the last of them
+                self.update(
+                    going["kind"],
+                    going["metadata"]["name"],
+                    lambda found: found["metadata"].setdefault("deletionTimestamp", _now()),
+                    namespace,
+                )
+            return self.get(kind, name, namespace)
         self.delete(kind, name, namespace)
         return {"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 200}
 

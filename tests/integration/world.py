@@ -138,7 +138,8 @@ class World:
         self.api.on_change.append(self._changed)
 
     def _changed(self, kind: str, item: Object) -> None:
-        if kind == "Job" and not item.get("status"):
+        held = item.get("spec", {}).get("suspend") or "deletionTimestamp" in item["metadata"]
+        if kind == "Job" and not item.get("status") and not held:
             self._start(self._run_job(item))
         if kind == "Deployment" and not item.get("status"):
             self._start(self._run_deployment(item))
@@ -175,9 +176,10 @@ class World:
             end = self.behaviour(file)
         started = now()
         self._set_container(pod, {"running": {"startedAt": started}}, phase="Running")
-        await asyncio.sleep(self.seconds)
+        stopped = await self._trains(pod)
         if not self._pod_lives(pod):
             return
+        end = End(exit_code=75, reason="Error") if stopped else end
         ended = {
             "exitCode": end.exit_code,
             "reason": end.reason if end.exit_code == 0 else end.reason.replace("Completed", "Error"),
@@ -187,9 +189,24 @@ class World:
         }
         phase = "Succeeded" if end.exit_code == 0 else "Failed"
         self._set_container(pod, {"terminated": ended}, phase=phase, end=end)
+        if stopped:
+            await asyncio.sleep(0.1)
+            self.api.delete("Job", job["metadata"]["name"])
+            return
         if self._lives(job):
             condition = {"type": "Complete" if end.exit_code == 0 else "Failed", "status": "True"}
             self._status("Job", job, {"conditions": [condition]})
+
+    async def _trains(self, pod: Object) -> bool:
+        """Whether it was told to stop before its time was over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.seconds
+        while (left := end - loop.time()) > 0:
+            found = self.api.find("Pod", pod["metadata"]["name"])
+            if found is None or "deletionTimestamp" in found["metadata"]:
+                return found is not None
+            await asyncio.sleep(min(left, 0.02))
+        return False
 
     def _lives(self, job: Object) -> bool:
         found = self.api.find("Job", job["metadata"]["name"])

@@ -200,12 +200,8 @@ class Cluster:
                 self._write_trial(action)
             case CreateJob():
                 self._create_job(action)
-            case DeleteJob(job_name, uid):
-                name: Name = ("job", job_name)
-                if name in self.truth and self.truth[name].item.uid == uid:
-                    self._check_recorded(self.truth[name].item)
-                    self._remove(name)
-                self._wrote(name)
+            case DeleteJob():
+                self._delete_job(action)
             case EnsurePredictor():
                 if ("deployment", "s-predictor") not in self.truth:
                     hash_ = action.deployment["metadata"]["annotations"]["nas.bananas.dev/template-hash"]
@@ -221,6 +217,17 @@ class Cluster:
                 self._check_version(("search", "s"), self.view["search", "s"].item.version)
                 self._store(("search", "s"), replace(self.truth["search", "s"].item, status=status))
                 self._wrote(("search", "s"))
+
+    def _delete_job(self, action: DeleteJob) -> None:
+        name: Name = ("job", action.name)
+        found = self.truth.get(name)
+        if found is not None and found.item.uid == action.uid:
+            self._check_recorded(found.item)
+            if action.stops and ("pod", action.name) in self.truth:
+                self._store(name, replace(found.item, deleting=True))
+            else:
+                self._remove(name)
+        self._wrote(name)
 
     def _check_version(self, name: Name, version: str) -> None:
         stored = self.truth.get(name)
@@ -281,9 +288,11 @@ class Cluster:
     def _check_recorded(self, job: JobView) -> None:
         """A Job goes only when its end is persisted."""
         found = next((t for t in self.items("trial") if t.uid == job.trial_uid), None)
-        assert found is None or found.terminal or found.status.settled_attempt >= job.attempt, (
-            f"{job.name} deleted early"
-        )
+        assert (
+            found is None
+            or found.terminal
+            or max(found.status.settled_attempt, found.status.stopped_attempt) >= job.attempt
+        ), f"{job.name} deleted early"
 
     # --- everybody else ---
 
@@ -328,7 +337,10 @@ class Cluster:
         started = pod.state.started if isinstance(pod.state, ContainerRunning) else self.now
         state = ContainerEnded(code, "Completed" if code == 0 else "Error", message, started, self.now)
         self._store_pod(job, replace(pod, state=state, phase="Succeeded" if code == 0 else "Failed"))
-        self._store(("job", job.name), replace(job, complete=code == 0, failed=code != 0))
+        if job.deleting:
+            self._remove(("job", job.name))
+        else:
+            self._store(("job", job.name), replace(job, complete=code == 0, failed=code != 0))
 
     def delete(self, kind: Kind, choice: int) -> None:
         """A person deletes something by hand."""
@@ -340,6 +352,18 @@ class Cluster:
         stored = self.truth["search", "s"].item
         changed = stored.spec.model_copy(update={"parallelism": parallelism})
         self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
+
+    def suspend(self, suspend: bool) -> None:
+        stored = self.truth["search", "s"].item
+        changed = stored.spec.model_copy(update={"suspend": suspend})
+        self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
+
+    def cancel(self, choice: int) -> None:
+        """A person gives a trial up."""
+        found: list[TrialView] = self.items("trial")
+        if found:
+            chosen = found[choice % len(found)]
+            self._store(("trial", chosen.name), replace(chosen, cancelled=True))
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -609,9 +609,9 @@ def test_the_predictors_part_of_the_status_is_passed_through() -> None:
     assert status(todo).predictor == told
 
 
-def test_the_estimate_changes_only_when_a_trial_ends() -> None:
+def test_the_estimate_changes_only_when_a_trial_starts_or_ends() -> None:
     seen = observed(*all_done()[:2], trial(2, "Running", attempts=1), jobs=(job(2, 1, pod(running())),))
-    want = "2026-01-01T11:02:00Z"  # ended 11:01, 60 s a trial, 2 left, 2 at once
+    want = "2026-01-01T12:01:00Z"  # the one that runs has just started, and 60 s a trial is what they take
     assert status(decide(seen, 10)).estimated_completion_time == want
     assert decide(settled(seen, 10), 20).actions == decide(settled(seen, 10), 11).actions
 

@@ -24,6 +24,8 @@ STEP = st.one_of(
     st.tuples(st.just("delete"), st.sampled_from(("job", "pod")), st.integers(0, 3)),
     st.tuples(st.just("delete"), st.just("trial"), st.integers(0, 9)),
     st.tuples(st.just("scale"), st.integers(0, 3)),
+    st.tuples(st.just("suspend"), st.booleans()),
+    st.tuples(st.just("cancel"), st.integers(0, 9)),
 )
 
 
@@ -47,6 +49,10 @@ def do(cluster: Cluster, step: tuple[object, ...]) -> None:
             cluster.delete(kind, choice)  # type: ignore[arg-type]
         case ("scale", parallelism):
             cluster.scale(parallelism)  # type: ignore[arg-type]
+        case ("suspend", suspend):
+            cluster.suspend(bool(suspend))
+        case ("cancel", choice):
+            cluster.cancel(choice)  # type: ignore[arg-type]
         case _:
             raise AssertionError(step)
 
@@ -56,6 +62,7 @@ def bring_to_the_end(cluster: Cluster) -> None:
     cluster.writes_until_crash = None
     cluster.lose_next_answer = False
     cluster.scale(2)
+    cluster.suspend(False)
     for step in range(400):
         for kind in KINDS:
             cluster.deliver(kind, 1000)

@@ -33,7 +33,7 @@ h1 { font-size: 26px; margin: 0; } h2 { font-size: 18px; margin: 36px 0 10px; }
 .kind { color: var(--pale); margin: 2px 0 20px; }
 .phase { font-size: 13px; padding: 2px 10px; border-radius: 10px; border: 1px solid currentColor; vertical-align: 4px;
          margin-left: 10px; }
-.Complete { color: var(--best); } .Failed { color: var(--bad); } .Stalled { color: var(--warn); }
+.Complete { color: var(--best); } .Failed { color: var(--bad); } .Stalled, .Suspended { color: var(--warn); }
 .Running { color: var(--mutated); }
 .notice { border-left: 4px solid currentColor; background: var(--soft); padding: 8px 14px; margin: 10px 0; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; margin: 20px 0; }

@@ -20,7 +20,14 @@ from bananas_cli.statistics import best_so_far
 from bananas_core import constants
 from bananas_core.api.promotion import PromotionStatus
 
-STYLE: Final = {"Running": "cyan", "Complete": "green", "Failed": "red", "Stalled": "yellow", "Pending": "bright_black"}
+STYLE: Final = {
+    "Running": "cyan",
+    "Complete": "green",
+    "Failed": "red",
+    "Stalled": "yellow",
+    "Suspended": "magenta",
+    "Pending": "bright_black",
+}
 ROWS: Final = 12
 """Trials in flight that are listed; more would push the summary off a small terminal."""
 PROMOTED: Final = 3
@@ -72,7 +79,7 @@ def status_line(snapshot: Snapshot, now: datetime) -> str:
     if left is not None and left > 0:
         words.append(f"about {duration(left)} left")
     line = ", ".join(words)
-    for kind in (constants.CONDITION_FAILED, constants.CONDITION_STALLED):
+    for kind in (constants.CONDITION_FAILED, constants.CONDITION_STALLED, constants.CONDITION_SUSPENDED):
         found = search.condition(kind)
         if found is not None:
             line += f"; {found.reason}: {found.message}"
@@ -116,7 +123,25 @@ def _summary(snapshot: Snapshot, now: datetime) -> Table:
         words = f"{ended.total} attempts ended from outside, {ended.preemptions} of them preempted; no failures"
         grid.add_row("Interruptions", Text(words))
     grid.add_row("Time", Text(_time_words(search, now)))
+    bounds = _bounds(search)
+    if bounds:
+        grid.add_row("Ends at", Text(", or ".join(bounds)))
     return grid
+
+
+def _bounds(search: Search) -> list[str]:
+    """The bounds of the budget beside the number of trials."""
+    budget = search.spec.budget
+    found = []
+    if budget.gpu_hours is not None:
+        found.append(f"{budget.gpu_hours:g} GPU hours")
+    if budget.wall_clock is not None:
+        found.append(f"{budget.wall_clock} of wall clock")
+    if budget.target_accuracy is not None:
+        found.append(percent(budget.target_accuracy))
+    if budget.no_improvement_trials is not None:
+        found.append(f"{budget.no_improvement_trials} results without a new best")
+    return found
 
 
 def _counts_text(succeeded: int, running: int, queued: int, failed: int, pending: int) -> Text:
@@ -205,9 +230,15 @@ def _time_words(search: Search, now: datetime) -> str:
     end = parse_time(search.status.completion_time)
     if start is None:
         return f"made {duration((now - search.created).total_seconds())} ago, no trial admitted yet"
+    paused = search.status.paused_seconds
     if end is not None:
-        return f"took {duration((end - start).total_seconds())}, ended {clock(end, now)}"
-    running = f"running for {duration((now - start).total_seconds())}"
+        return f"took {duration((end - start).total_seconds() - paused)}, ended {clock(end, now)}"
+    suspended = search.condition(constants.CONDITION_SUSPENDED)
+    if suspended is not None:
+        since = datetime.fromisoformat(suspended.last_transition_time)
+        ran = duration((since - start).total_seconds() - paused)
+        return f"ran for {ran}, suspended for {duration((now - since).total_seconds())}"
+    running = f"running for {duration((now - start).total_seconds() - paused)}"
     left = _seconds_left(search, now)
     if left is None:
         return f"{running}, time left not known before trials have ended"
@@ -221,6 +252,7 @@ def _notices(search: Search) -> list[RenderableType]:
     found = [
         (search.condition(constants.CONDITION_FAILED), "red"),
         (search.condition(constants.CONDITION_STALLED), "yellow"),
+        (search.condition(constants.CONDITION_SUSPENDED), "magenta"),
         (search.condition(constants.CONDITION_COMPLETE), "green"),
     ]
     if all(condition is None for condition, _ in found):

@@ -134,7 +134,7 @@ def _shown(value: Any) -> str:
 def search_crd() -> Schema:
     """The CustomResourceDefinition of NASSearch."""
     columns = [
-        _column("Phase", "string", ".status.phase", "Pending, Running, Stalled, Complete or Failed."),
+        _column("Phase", "string", ".status.phase", "Pending, Running, Stalled, Suspended, Complete or Failed."),
         _column("Trials", "integer", ".spec.budget.trials", "Budget."),
         _column("Done", "integer", ".status.trials.succeeded", "Trials with a result."),
         _column("Running", "integer", ".status.trials.running", "Trials that train now."),

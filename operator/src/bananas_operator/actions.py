@@ -53,10 +53,12 @@ class CreateJob:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """Delete the Job of an attempt that is settled."""
+    """Delete the Job of an attempt that is settled, or that is to stop."""
 
     name: str
     uid: str
+    stops: bool = False
+    """Whether it still runs: then the Job stays, being deleted, until its pod has saved what it has and ended."""
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,12 @@ from bananas_core.api import NASTrialStatus
 from bananas_operator import reuse
 from bananas_operator.actions import WriteTrial
 from bananas_operator.attempts import stamp
+from bananas_operator.steering import CANCELLED_BY_USER, cancelled
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
 from bananas_operator.views import Problem, TrialView
 
-_ENDINGS = {
-    "complete": Problem(constants.REASON_BUDGET_EXHAUSTED, "all of budget.trials were admitted"),
-    "exhausted": Problem(constants.REASON_BUDGET_EXHAUSTED, "the space is exhausted"),
-    "failed": Problem(
-        constants.REASON_SEARCH_FAILED, "the search was given up: more than trial.maxFailedTrials failed"
-    ),
-}
+_EXHAUSTED = Problem(constants.REASON_BUDGET_EXHAUSTED, "the space is exhausted")
+_FAILED = "the search was given up: more than trial.maxFailedTrials failed"
 
 
 def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool, taken: int) -> Iterator[WriteTrial]:
@@ -48,7 +44,8 @@ def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool, ta
     for trial in trials:
         if statuses[trial.uid].phase != "Pending" or trial.deleting:
             continue
-        problem = trial.problem or first.duplicate(trial)
+        unwanted = CANCELLED_BY_USER if trial.cancelled else None
+        problem = unwanted or trial.problem or first.duplicate(trial, statuses)
         if problem is not None:
             yield cancel(trial, problem, survey, statuses)
         elif not held and in_flight < spec.parallelism and admitted < spec.budget.trials:
@@ -79,27 +76,31 @@ def withdraw(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Iterator[Wr
         yield WriteTrial(trial, statuses[trial.uid], "admission withdrawn")
 
 
-def end(survey: Survey, statuses: dict[str, NASTrialStatus], verdict: Verdict) -> Iterator[WriteTrial]:
-    """Cancellations of what will not run any more, once the search has ended."""
-    problem = _ENDINGS[verdict]
+def end(
+    survey: Survey, statuses: dict[str, NASTrialStatus], verdict: Verdict, reached: Problem | None
+) -> Iterator[WriteTrial]:
+    """Cancellations of what will not run any more, once the search has ended; `reached` is the bound of the budget."""
     for trial in survey.observed.trials:
         status = statuses[trial.uid]
         waits = status.phase == "Queued" and trial.uid not in survey.attempts
         if not trial.deleting and (status.phase == "Pending" or (verdict == "failed" and waits)):
-            yield cancel(trial, trial.problem or problem, survey, statuses)
+            yield cancel(trial, trial.problem or _ending(verdict, reached, status), survey, statuses)
+
+
+def _ending(verdict: Verdict, reached: Problem | None, status: NASTrialStatus) -> Problem:
+    if verdict == "failed":
+        return Problem(constants.REASON_GIVEN_UP if status.attempts else constants.REASON_SEARCH_FAILED, _FAILED)
+    if reached is None:
+        return _EXHAUSTED
+    used = reached.reason == constants.REASON_BUDGET_USED
+    return Problem(constants.REASON_BUDGET_EXHAUSTED, reached.message) if used else reached
 
 
 def cancel(trial: TrialView, problem: Problem, survey: Survey, statuses: dict[str, NASTrialStatus]) -> WriteTrial:
-    """The end of a trial that is not admitted."""
-    status = statuses[trial.uid].model_copy(
-        update={
-            "phase": "Cancelled",
-            "reason": problem.reason,
-            "message": problem.message,
-            "next_attempt_time": None,
-            "completion_time": stamp(survey.now),
-        }
-    )
+    """The end of a trial that is not admitted, or will not go on; one that has never run is no part of the budget."""
+    status = cancelled(statuses[trial.uid], problem, survey.now)
+    if status.attempts == 0:
+        status = status.model_copy(update={"admission_time": None})
     statuses[trial.uid] = status
     return WriteTrial(trial, status, f"cancelled: {problem.reason}")
 
@@ -125,19 +126,29 @@ class _Admitted:
 
     def __init__(self, repeats: int) -> None:
         self._repeats = repeats
-        self._names: dict[str, dict[int, str]] = {}
+        self._trials: dict[str, dict[int, TrialView]] = {}
 
     def note(self, trial: TrialView) -> None:
         """Of a trial that is admitted."""
-        self._names.setdefault(trial.hash, {})[trial.seed] = trial.name
+        self._trials.setdefault(trial.hash, {})[trial.seed] = trial
 
-    def duplicate(self, trial: TrialView) -> Problem | None:
+    def duplicate(self, trial: TrialView, statuses: dict[str, NASTrialStatus]) -> Problem | None:
         """Why a trial would be one too many."""
-        names = self._names.get(trial.hash, {})
-        if trial.seed in names and self._repeats > 1:
-            text = f"trial {names[trial.seed]} has the same architecture and seed"
-        elif len(names) >= self._repeats:
-            text = f"trial {', '.join(names.values())} has the same architecture"
+        others = self._trials.get(trial.hash, {})
+        same = others.get(trial.seed)
+        if same is not None and _retries(trial, same, statuses):
+            return None
+        if same is not None and self._repeats > 1:
+            text = f"trial {same.name} has the same architecture and seed"
+        elif len(others) >= self._repeats:
+            text = f"trial {', '.join(other.name for other in others.values())} has the same architecture"
         else:
             return None
         return Problem(constants.REASON_DUPLICATE_ARCHITECTURE, text)
+
+
+def _retries(trial: TrialView, last: TrialView, statuses: dict[str, NASTrialStatus]) -> bool:
+    """Whether it tries the last trial of its architecture and seed again, which has failed: a person asked for that."""
+    origin = trial.spec.origin if trial.spec is not None else None
+    again = origin is not None and (origin.method, origin.parent) == ("retry", last.index)
+    return again and statuses[last.uid].phase == "Failed"

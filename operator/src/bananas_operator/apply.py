@@ -85,8 +85,8 @@ class Applier:
                 await self._make(TRIALS, search, manifest, memory, now)
             case EnsureConfigMap(manifest):
                 await self._ensure_config_map(search, manifest, memory, now)
-            case DeleteJob(name, uid):
-                await self._delete_job(search, name, uid)
+            case DeleteJob():
+                await self._delete_job(search, action)
             case EnsurePredictor():
                 await self._ensure_predictor(search, action, memory, now)
             case DeletePredictor():
@@ -135,9 +135,10 @@ class Applier:
             memory.refused(JOBS.kind, name, problem, now, self._settings)
             self._say(search, "attempt refused", trial=action.trial.name, reason=problem.reason, text=problem.message)
 
-    async def _delete_job(self, search: SearchView, name: str, uid: str) -> None:
+    async def _delete_job(self, search: SearchView, action: DeleteJob) -> None:
+        name, uid = action.name, action.uid
         try:
-            answer = await self._api.delete(JOBS, search.namespace, name, uid)
+            answer = await self._api.delete(JOBS, search.namespace, name, uid, owned_first=action.stops)
         except (NotFoundError, StaleError):  # gone already, or another object of that name, which is not meant
             self._forget(JOBS, uid)
             return
@@ -145,7 +146,7 @@ class Applier:
             self._cache.put(JOBS, answer, "write")  # it goes once its finalizers are done
         else:
             self._forget(JOBS, uid)
-        self._say(search, "job deleted", job=name)
+        self._say(search, "job stopped" if action.stops else "job deleted", job=name)
 
     # --- promotion ---
 

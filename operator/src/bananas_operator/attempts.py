@@ -50,6 +50,8 @@ class Rules:
     has_success: bool
     now: datetime
     settings: Settings
+    saves: bool = True
+    """Whether an attempt that is stopped leaves a checkpoint."""
 
 
 def stamp(when: datetime) -> str:
@@ -100,6 +102,8 @@ def _ended(trial: TrialView, attempt: Attempt, outcome: Ended, rules: Rules) -> 
     match outcome:
         case Result(report):
             return _succeeded(trial, attempt, report, rules)
+        case Interrupted() if attempt.number <= trial.status.stopped_attempt:
+            return _stopped(trial, attempt, rules)
         case Interrupted():
             return _interrupted(trial, attempt, outcome, rules)
         case FatalForTrial(reason, message):
@@ -178,6 +182,7 @@ def _settled(trial: TrialView, attempt: Attempt, rules: Rules, *, wasted: bool, 
         status,
         attempts=attempt.number,
         settled_attempt=attempt.number,
+        settled_time=stamp(rules.now),
         gpu_seconds=status.gpu_seconds + seconds,
         gpu_seconds_wasted=status.gpu_seconds_wasted + (seconds if wasted else 0),
         start_time=status.start_time or (stamp(started) if started is not None else None),
@@ -230,6 +235,13 @@ def _interrupted(trial: TrialView, attempt: Attempt, outcome: Interrupted, rules
     wait = _in(rules, _backoff(extra, rules.settings)) if extra > 0 else None
     message = f"interrupted: {outcome.message}"
     return _back_to_queue(trial, attempt, rules, message=message, next_attempt_time=wait, **counts)
+
+
+def _stopped(trial: TrialView, attempt: Attempt, rules: Rules) -> NASTrialStatus:
+    """Ended because a person wanted it: no interruption, no failure, and no waste if the next one goes on from there."""
+    wasted = trial.cancelled or not rules.saves
+    message = "stopped: the search was suspended"
+    return _settled(trial, attempt, rules, wasted=wasted, phase="Queued", message=message, next_attempt_time=None)
 
 
 def _retry(trial: TrialView, attempt: Attempt, failure: Failure, rules: Rules) -> NASTrialStatus:

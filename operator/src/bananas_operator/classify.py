@@ -155,11 +155,24 @@ def classify(job: JobView | None, now: datetime, patience: Patience) -> Outcome:
     """What an attempt has come to; a Job that is not there was deleted by somebody."""
     if job is None:
         return Interrupted("its Job was deleted")
+    if job.suspended and not (job.complete or job.failed or _exited_well(job.pod)):
+        return _suspended(job.pod)
     if job.pod is not None:
         return _classify_pod(job, job.pod, now, patience)
     if job.complete or job.failed:
         return Interrupted(f"its pod was deleted before its report was read{_colon(job.failed_message)}")
     return Waiting(job.refusal)
+
+
+def _exited_well(pod: PodView | None) -> bool:
+    return pod is not None and isinstance(pod.state, ContainerEnded) and pod.state.exit_code == ExitCode.OK
+
+
+def _suspended(pod: PodView | None) -> Waiting | Running:
+    """Held back by a queue: its pod ends, and the same Job gets another one when the queue lets it. No attempt has ended."""
+    if pod is not None and isinstance(pod.state, ContainerRunning):
+        return Running(pod.state.started)
+    return Waiting("its Job is suspended: it waits for the queue, or the person, that has suspended it")
 
 
 def _classify_pod(job: JobView, pod: PodView, now: datetime, patience: Patience) -> Outcome:

@@ -55,9 +55,12 @@ class KubernetesApi:
         path = resource.path(namespace, name, "status")
         return await self._request("PATCH", path, body=body, query=[MANAGER], content_type=MERGE_PATCH)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str | None) -> Json:
-        """Deletes an object, and in the background what it owns; nothing but the one with this UID."""
-        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str | None, *, owned_first: bool = False
+    ) -> Json:
+        """Deletes an object, and what it owns in the background or first; nothing but the one with this UID."""
+        policy = "Foreground" if owned_first else "Background"
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
         return await self._request("DELETE", resource.path(namespace, name), body=body)

@@ -4,25 +4,26 @@ It depends on what is there, not on what happened: an idle search gets the very 
 """
 
 from collections import Counter
-from datetime import datetime, timedelta
 from typing import Literal
 
 from bananas_core import constants
 from bananas_core.api import Condition, NASSearchStatus, NASTrialStatus
 from bananas_core.api.promotion import PromotionStatus
 from bananas_core.api.search import GpuSeconds, Interruptions, TrialCounts
-from bananas_operator import capacity
+from bananas_operator import budgets, capacity
 from bananas_operator.actions import Note
 from bananas_operator.attempts import stamp
 from bananas_operator.best import best
 from bananas_operator.classify import Waiting
+from bananas_operator.facts import refusal
 from bananas_operator.placement import Avoided
 from bananas_operator.stalls import Stall
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
-from bananas_operator.views import TrialView
+from bananas_operator.views import Problem, TrialView
 
 Statuses = dict[str, NASTrialStatus]
-Phase = Literal["Pending", "Running", "Stalled", "Complete", "Failed"]
+_SUSPENDED = Problem(constants.REASON_SUSPENDED, "spec.suspend is true")
+Phase = Literal["Pending", "Running", "Stalled", "Suspended", "Complete", "Failed"]
 
 
 def search_status(
@@ -43,8 +44,8 @@ def search_status(
     costs = [*statuses.values(), *promoted.values()]
     counts = Counter(status.phase for status in statuses.values())
     admissions = [status.admission_time for status in statuses.values() if status.admission_time]
-    return NASSearchStatus(
-        phase=_phase(statuses, stall, verdict),
+    status = NASSearchStatus(
+        phase=_phase(survey, statuses, stall, verdict),
         observed_generation=search.generation,
         conditions=_conditions(survey, statuses, stall, verdict, promotion),
         trials=TrialCounts(**{phase.lower(): number for phase, number in counts.items()}),
@@ -64,8 +65,9 @@ def search_status(
         ),
         start_time=min(admissions, default=None),
         completion_time=(old.completion_time or stamp(survey.now)) if ended else None,
-        estimated_completion_time=_estimate(survey, statuses) if verdict == "open" else None,
+        estimated_completion_time=budgets.estimate(survey, statuses) if verdict == "open" else None,
     )
+    return status.model_copy(update={"paused_seconds": budgets.paused_seconds(old, status, survey.now)})
 
 
 def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, ...]:
@@ -77,6 +79,7 @@ def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, 
         (constants.CONDITION_STALLED, "Warning"),
         (constants.CONDITION_FAILED, "Warning"),
         (constants.CONDITION_COMPLETE, "Normal"),
+        (constants.CONDITION_SUSPENDED, "Normal"),
     ):
         was, now = before.get(type_), after[type_]
         if now.status == "True" and (was is None or was.status != "True" or was.reason != now.reason):
@@ -102,11 +105,13 @@ def _has_ended(verdict: Verdict) -> bool:
     return verdict not in ("open", "promoting")
 
 
-def _phase(statuses: Statuses, stall: Stall | None, verdict: Verdict) -> Phase:
+def _phase(survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict) -> Phase:
     if verdict == "failed":
         return "Failed"
     if _has_ended(verdict):
         return "Complete"
+    if survey.suspended:
+        return "Suspended"
     if stall is not None:
         return "Stalled"
     return "Running" if any(is_admitted(status) for status in statuses.values()) else "Pending"
@@ -114,21 +119,6 @@ def _phase(statuses: Statuses, stall: Stall | None, verdict: Verdict) -> Phase:
 
 def _in_flight(statuses: Statuses) -> int:
     return sum(is_admitted(status) and not is_terminal(status) for status in statuses.values())
-
-
-def _estimate(survey: Survey, statuses: Statuses) -> str | None:
-    """Last end of a trial + mean duration * remaining / parallelism: the same until another trial ends."""
-    spec = survey.spec
-    ended = [
-        (datetime.fromisoformat(status.start_time), datetime.fromisoformat(status.completion_time))
-        for status in statuses.values()
-        if status.start_time and status.completion_time and status.phase in ("Succeeded", "Failed")
-    ]
-    if spec is None or not ended or spec.parallelism == 0:
-        return None
-    mean = sum((end - start).total_seconds() for start, end in ended) / len(ended)
-    remaining = max(0, spec.budget.trials - sum(s.phase in ("Succeeded", "Failed") for s in statuses.values()))
-    return stamp(max(end for _, end in ended) + timedelta(seconds=mean * remaining / spec.parallelism))
 
 
 # --- conditions ---
@@ -144,6 +134,7 @@ def _conditions(
         (constants.CONDITION_FAILED, *_failed(survey, statuses, verdict)),
         (constants.CONDITION_STALLED, *_stalled(stall, verdict)),
         (constants.CONDITION_OVERSUBSCRIBED, *_oversubscribed(survey, verdict)),
+        (constants.CONDITION_SUSPENDED, *_suspended(survey, statuses)),
     )
     old = {condition.type: condition for condition in survey.observed.search.status.conditions}
     return tuple(
@@ -170,8 +161,9 @@ def _ready(survey: Survey, stall: Stall | None, verdict: Verdict) -> tuple[bool,
         return False, constants.REASON_TOO_MANY_FAILED_TRIALS, "the search was given up"
     if _has_ended(verdict):
         return True, constants.REASON_COMPLETED, ""
-    if stall is not None:
-        return False, stall.problem.reason, stall.problem.message
+    problem = stall.problem if stall is not None else _SUSPENDED if survey.suspended else None
+    if problem is not None:
+        return False, problem.reason, problem.message
     if verdict == "promoting":
         return True, constants.REASON_PROMOTING, ""
     deployment = survey.observed.deployment
@@ -185,8 +177,8 @@ def _progressing(
 ) -> tuple[bool, str, str]:
     if verdict == "failed":
         return False, constants.REASON_TOO_MANY_FAILED_TRIALS, ""
-    if _has_ended(verdict):
-        return False, constants.REASON_COMPLETED, ""
+    if _has_ended(verdict) or survey.suspended:
+        return False, constants.REASON_COMPLETED if _has_ended(verdict) else constants.REASON_SUSPENDED, ""
     if verdict == "promoting" and promotion is not None and stall is None:
         text = f"{promotion.ended} of {promotion.trainings} trainings to the end have ended"
         return True, constants.REASON_PROMOTING, text
@@ -196,9 +188,9 @@ def _progressing(
     if survey.spec is not None and survey.spec.parallelism == 0 and not in_flight:
         return False, constants.REASON_NO_PARALLELISM, "spec.parallelism is 0"
     parts = [_done(survey, statuses)]
-    waits = [m for t in survey.observed.trials if (m := _waits_for_node(survey, t)) is not None]
+    waits = [problem for t in survey.observed.trials if (problem := _waits(survey, t)) is not None]
     if waits:
-        parts.append(f"{len(waits)} in flight without a pod that runs: {waits[0]}")
+        parts.append(f"{len(waits)} in flight without a pod that runs: {waits[0].message}")
     parts += [_avoidance(one) for one in survey.avoided]
     parts += [
         f"{claim.field} {claim.name} is of one node: all trials run there"
@@ -208,15 +200,20 @@ def _progressing(
     predictor = survey.observed.search.status.predictor
     if predictor is not None and predictor.message:
         parts.append(f"predictor: {predictor.message}")
-    reason = constants.REASON_UNSCHEDULABLE if waits else constants.REASON_RUNNING
-    return True, reason, "; ".join(parts)
+    return True, waits[0].reason if waits else constants.REASON_RUNNING, "; ".join(parts)
 
 
-def _waits_for_node(survey: Survey, trial: TrialView) -> str | None:
+def _waits(survey: Survey, trial: TrialView) -> Problem | None:
+    """What of the cluster a trial in flight waits for, and for how long nobody can say."""
     attempt = survey.attempts.get(trial.uid)
-    if attempt is None or not isinstance(attempt.outcome, Waiting) or attempt.job is None or attempt.job.pod is None:
+    if attempt is None or not isinstance(attempt.outcome, Waiting) or attempt.job is None:
         return None
-    return attempt.outcome.message if attempt.job.pod.unschedulable is not None else None
+    job, message = attempt.job, attempt.outcome.message
+    if job.suspended:
+        return Problem(constants.REASON_JOBS_SUSPENDED, message or "")
+    if job.pod is None:
+        return refusal(job.refusal, "spec.trial.template", constants.REASON_POD_REFUSED) if job.refusal else None
+    return Problem(constants.REASON_UNSCHEDULABLE, message) if job.pod.unschedulable and message else None
 
 
 def _avoidance(one: Avoided) -> str:
@@ -224,14 +221,15 @@ def _avoidance(one: Avoided) -> str:
 
 
 def _done(survey: Survey, statuses: Statuses) -> str:
-    done = sum(status.phase in ("Succeeded", "Failed") for status in statuses.values())
+    done = sum(is_admitted(status) and is_terminal(status) for status in statuses.values())
     of = f" of {survey.spec.budget.trials}" if survey.spec is not None else ""
     return f"{done}{of} trials ended"
 
 
 def _complete(survey: Survey, statuses: Statuses, verdict: Verdict) -> tuple[bool, str, str]:
-    if verdict == "complete":
-        return True, constants.REASON_BUDGET_USED, _done(survey, statuses)
+    reached = budgets.reached(survey, statuses)
+    if verdict == "complete" and reached is not None:
+        return True, reached.reason, f"{reached.message}; {_done(survey, statuses)}"
     if verdict == "exhausted":
         predictor = survey.observed.search.status.predictor
         said = predictor.message if predictor is not None else ""
@@ -278,3 +276,16 @@ def _oversubscribed(survey: Survey, verdict: Verdict) -> tuple[bool | None, str,
 def is_oversubscribed(survey: Survey) -> bool:
     """Whether parallelism exceeds what there is room for: more room may come, of which no watch tells."""
     return _oversubscribed(survey, "open")[0] is True
+
+
+def _suspended(survey: Survey, statuses: Statuses) -> tuple[bool, str, str]:
+    if not survey.suspended:
+        return False, constants.REASON_ALL_GOOD, ""
+    stopping = sum(
+        job.attempt > trial.status.settled_attempt
+        for trial in survey.observed.trials
+        if not is_terminal(statuses[trial.uid])
+        for job in survey.jobs(trial)[-1:]
+    )
+    trials = f"{stopping} trials save what they have" if stopping else f"{_in_flight(statuses)} trials wait to go on"
+    return True, constants.REASON_SUSPENDED, f"spec.suspend is true; {trials}"

@@ -3,6 +3,7 @@
 Called by `observe`. It writes nothing: the Job of the dry run never comes to be.
 """
 
+import re
 from datetime import datetime, timedelta
 
 from bananas_core import constants
@@ -18,6 +19,7 @@ from bananas_operator.settings import Settings
 from bananas_operator.surroundings import ClaimView, claim_view
 from bananas_operator.views import Facts, Problem, SearchView
 
+QUOTA = re.compile(r"exceeded quota: ([^\s,]+)")
 STRICT_DRY_RUN = (("dryRun", "All"), ("fieldValidation", "Strict"))
 
 
@@ -95,10 +97,12 @@ def _named_claims(spec: NASSearchSpec) -> list[tuple[str, str]]:
 def refusal(message: str, field: str, otherwise: str) -> Problem:
     """Why the API server refuses a Job, pod or Deployment, from the only thing that it tells: a text."""
     text = message[:1500]
-    if "quota" in message:
+    quota = QUOTA.search(message)
+    if quota is not None:
         return Problem(
             constants.REASON_QUOTA_EXCEEDED,
-            f"a ResourceQuota of the namespace refuses it: {text}. Raise the quota, or lower {field}.resources",
+            f"waits for ResourceQuota {quota[1]}, which is used up: {text}. It goes on by itself as soon as the quota has room; "
+            f"raise it, or lower {field}.resources, if that takes too long",
         )
     if "PodSecurity" in message or "forbidden" in message:
         return Problem(

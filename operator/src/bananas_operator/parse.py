@@ -72,6 +72,7 @@ def search_view(item: Json) -> SearchView:
 def trial_view(item: Json, search: SearchView) -> TrialView:
     """A trial of a search; what keeps it from being admitted becomes its problem."""
     metadata = item["metadata"]
+    annotations: dict[str, str] = metadata.get("annotations") or {}
     spec: NASTrialSpec | None = None
     problem: Problem | None = None
     digest = ""
@@ -91,6 +92,8 @@ def trial_view(item: Json, search: SearchView) -> TrialView:
         hash=digest,
         problem=problem,
         deleting="deletionTimestamp" in metadata,
+        cancelled=bool(annotations.get(constants.ANNOTATION_CANCEL)),
+        retried_at=_asked_at(annotations.get(constants.ANNOTATION_RETRY, "")),
     )
 
 
@@ -106,6 +109,15 @@ def donor_of(item: Json) -> Donor | None:
     if status.validation_accuracy is None or spec.origin.method == "promotion":
         return None
     return Donor(item["metadata"]["name"], spec.architecture.hash(), spec, status)
+
+
+def _asked_at(text: str) -> datetime | None:
+    """The time in an annotation that a person may have typed; one that is none asks for nothing."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo is not None else None
 
 
 def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: SearchView) -> Problem | None:
@@ -158,6 +170,7 @@ def job_view(item: Json, pod: PodView | None, refusal: str | None) -> JobView | 
         created=time(metadata["creationTimestamp"]),
         template_hash=(metadata.get("annotations") or {}).get(constants.ANNOTATION_TEMPLATE_HASH, ""),
         deleting="deletionTimestamp" in metadata,
+        suspended=bool((item.get("spec") or {}).get("suspend")),
         complete="Complete" in conditions,
         failed="Failed" in conditions,
         failed_message=conditions.get("Failed", ""),

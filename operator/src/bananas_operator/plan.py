@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.names import predictor_name
-from bananas_operator import admission, conditions, promotion, silence, stalls
+from bananas_operator import admission, budgets, conditions, promotion, silence, stalls
 from bananas_operator.actions import (
     Action,
     CreateJob,
@@ -32,7 +32,8 @@ from bananas_operator.predictor import template_hash as predictor_hash
 from bananas_operator.resources import DEPLOYMENTS
 from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
-from bananas_operator.survey import Survey, Verdict, survey, verdict
+from bananas_operator.steering import is_retried, is_stopped, steered
+from bananas_operator.survey import Survey, is_admitted, survey, verdict
 from bananas_operator.views import ContainerEnded, DeploymentView, JobView, Observed, TrialView
 
 Statuses = dict[str, NASTrialStatus]
@@ -47,30 +48,33 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     seen = survey(of_search, now, settings)
     statuses: Statuses = {trial.uid: trial.status for trial in of_search.trials}
     promoted = promotion.survey_promotion(of_promotion, now, settings)
-    stall = stalls.find_stall(seen)
+    stall = None if seen.suspended else stalls.find_stall(seen)
 
     actions: list[Action] = [*_advance_trials(seen, statuses), *_advance_trials(promoted.seen, promoted.statuses)]
-    outcome = verdict(seen, statuses)
+    reached = budgets.reached(seen, statuses)
+    outcome = verdict(seen, statuses, reached)
+    works = outcome == "open" and not seen.suspended
     if outcome == "open":
-        held = stall is not None and stall.holds_admission
-        actions += admission.withdraw(seen, statuses)
+        held = not works or reached is not None or (stall is not None and stall.holds_admission)
+        actions += admission.withdraw(seen, statuses) if works else ()
         actions += admission.admit(seen, statuses, held=held, taken=promoted.in_flight)
         actions += _start_jobs(seen, statuses, stall, taken=_at_work(promoted.seen, promoted.statuses))
     else:
-        actions += admission.end(seen, statuses, outcome)
-    actions += promotion.promote(seen, statuses, promoted, outcome)
-    stall = stall or promotion.find_stall(promoted)
+        actions += admission.end(seen, statuses, outcome, reached)
+    if not seen.suspended:
+        actions += promotion.promote(seen, statuses, promoted, outcome)
+        stall = stall or promotion.find_stall(promoted)
     actions += _start_jobs(promoted.seen, promoted.statuses, stall, taken=_at_work(seen, statuses) + _starts(actions))
     actions += [*_delete_jobs(seen), *_delete_jobs(promoted.seen)]
-    actions += _predictor(seen, statuses, outcome)
-    if outcome == "open" and stall is None and _proposals_needed(seen, statuses):
+    actions += _predictor(seen, statuses, wanted=works)
+    if works and stall is None and _proposals_needed(seen, statuses):
         stall = stalls.find_predictor_stall(seen)
     outcome, promotion_status, winner = promotion.outcome(seen, statuses, promoted, outcome)
     actions += winner
     status = conditions.search_status(seen, statuses, stall, outcome, promoted.statuses, promotion_status)
     if status != observed.search.status:
         actions.append(WriteSearch(status, conditions.transition_notes(observed.search.status, status)))
-    return Plan(tuple(actions), _again_at(seen, promoted.seen, actions))
+    return Plan(tuple(actions), _again_at(seen, promoted.seen, budgets.due(seen, statuses), actions))
 
 
 # --- trials ---
@@ -79,12 +83,14 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
 def _advance_trials(seen: Survey, statuses: Statuses) -> list[WriteTrial]:
     """What became of the attempts, recorded."""
     retries = seen.spec.trial.retries if seen.spec is not None else DEFAULT_RETRIES
+    saves = seen.spec is not None and seen.spec.checkpoints is not None
     writes = []
     has_success = seen.has_success
     for trial in seen.observed.trials:
         if not trial.in_flight or trial.deleting:
             continue
-        status = _advanced(seen, trial, Rules(retries, has_success, seen.now, seen.settings))
+        rules = Rules(retries, has_success, seen.now, seen.settings, saves)
+        status = steered(seen, trial, _advanced(seen, trial, rules))
         if status != trial.status:
             statuses[trial.uid] = status
             decision = _decision(trial.status, status)
@@ -111,6 +117,8 @@ def _moved_on(seen: Survey, trial: TrialView, attempt: Attempt, rules: Rules) ->
 
 
 def _decision(old: NASTrialStatus, new: NASTrialStatus) -> str:
+    if new.stopped_attempt > old.stopped_attempt:
+        return f"attempt {new.stopped_attempt} is to stop"
     if new.settled_attempt == old.settled_attempt:
         return f"attempt {new.attempts} {new.phase.lower()}"
     return f"attempt {new.settled_attempt} settled: {new.phase.lower()}"
@@ -140,7 +148,7 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None, *, taken:
     `taken` slots are at work elsewhere: the promotion's for the search, the search's for the promotion.
     """
     spec = seen.spec
-    if spec is None:
+    if spec is None or seen.suspended:
         return []
     at_work = taken + _at_work(seen, statuses)
     starts = []
@@ -149,7 +157,7 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None, *, taken:
         if at_work >= spec.parallelism:
             break
         waits = trial.in_flight and not trial.deleting and trial.uid not in seen.attempts
-        if not waits or statuses[trial.uid].phase == "Pending" or not _may_start(seen, trial, stall):
+        if not waits or statuses[trial.uid].phase != "Queued" or not _may_start(seen, trial, stall):
             continue
         number = next_attempt_number(trial, seen.jobs(trial))
         job = build_job(seen.observed.search, spec, trial, number, seen.settings, where)
@@ -175,13 +183,16 @@ def _settled_now(trial: TrialView, statuses: Statuses) -> bool:
 
 
 def _may_start(seen: Survey, trial: TrialView, stall: Stall | None) -> bool:
-    if stall is not None and stall.holds_jobs and stall.probe != trial.uid:
+    retried = is_retried(trial)
+    if stall is not None and stall.holds_jobs and stall.probe != trial.uid and not (retried and stall.probe):
         return False
     finding = stalls.job_finding(seen, trial)
     if finding is not None and seen.now < finding.retry_at:
         return False
     due = trial.status.next_attempt_time
-    return due is None or seen.now >= datetime.fromisoformat(due) or (stall is not None and _spec_changed(seen))
+    if due is None or seen.now >= datetime.fromisoformat(due) or retried:
+        return True
+    return stall is not None and _spec_changed(seen)
 
 
 def _spec_changed(seen: Survey) -> bool:
@@ -194,12 +205,12 @@ def _spec_changed(seen: Survey) -> bool:
 
 
 def _delete_jobs(seen: Survey) -> list[DeleteJob]:
-    """Jobs whose end is recorded, by the status as it was observed: persisted for certain."""
+    """Jobs whose end is recorded, or wanted, by the status as it was observed: persisted for certain."""
     return [
-        DeleteJob(job.name, job.uid)
+        DeleteJob(job.name, job.uid, stops=is_stopped(trial, job))
         for trial in seen.observed.trials
         for job in seen.jobs(trial)
-        if not job.deleting and _is_spent(seen, trial, job)
+        if not job.deleting and (is_stopped(trial, job) or _is_spent(seen, trial, job))
     ]
 
 
@@ -223,11 +234,11 @@ def _kept_until(job: JobView, seen: Survey) -> datetime:
 # --- predictor ---
 
 
-def _predictor(seen: Survey, statuses: Statuses, outcome: Verdict) -> list[EnsurePredictor | DeletePredictor]:
+def _predictor(seen: Survey, statuses: Statuses, *, wanted: bool) -> list[EnsurePredictor | DeletePredictor]:
     deployment = seen.observed.deployment
     if deployment is not None and deployment.deleting:
         return []
-    if outcome != "open":
+    if not wanted:
         name = predictor_name(seen.observed.search.name)
         return [DeletePredictor(name, deployment.uid)] if deployment is not None else []
     if seen.spec is None or (deployment is None and not _proposals_needed(seen, statuses)):
@@ -262,20 +273,20 @@ def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:
     spec = seen.spec
     if spec is None:
         return False
-    offered = sum(status.phase != "Cancelled" for status in statuses.values())
+    offered = sum(is_admitted(status) or status.phase == "Pending" for status in statuses.values())
     return offered < spec.budget.trials
 
 
 # --- time ---
 
 
-def _again_at(seen: Survey, promoted: Survey, actions: list[Action]) -> datetime | None:
+def _again_at(seen: Survey, promoted: Survey, due: datetime | None, actions: list[Action]) -> datetime | None:
     """When the plan may change although nothing happens."""
     steps = WriteTrial | CreateTrial | CreateJob | EnsurePredictor | DeletePredictor
     if any(isinstance(action, steps) for action in actions):
         return seen.now  # the next step follows from what was just written, or from its refusal
     now, settings = seen.now, seen.settings
-    times: list[datetime] = []
+    times: list[datetime] = [due] if due is not None else []
     for part in (seen, promoted):
         for trial in part.observed.trials:
             times += _trial_times(part, trial)

@@ -22,6 +22,7 @@ from bananas_operator.best import ranked
 from bananas_operator.resources import CONFIG_MAPS, TRIALS, Json
 from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
+from bananas_operator.steering import CANCELLED_BY_USER
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal, survey
 from bananas_operator.views import Observed, Problem, SearchView, TrialView
 
@@ -171,8 +172,9 @@ def _admit(promoted: Promoted, winning: list[TrialView]) -> list[WriteTrial]:
         trial = trials.get(name)
         if trial is None or trial.deleting:
             continue
-        if trial.problem is not None:
-            writes.append(_cancel(trial, promoted, trial.problem))
+        problem = CANCELLED_BY_USER if trial.cancelled else trial.problem
+        if problem is not None:
+            writes.append(_cancel(trial, promoted, problem))
         elif in_flight < seen.spec.parallelism:
             in_flight += 1
             changes = admission_changes(trial, seen.now)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from bananas_core import constants
 from bananas_core.names import job_name, predictor_name
 from bananas_operator.attempts import next_attempt_number, waits_for_mending
-from bananas_operator.classify import CONFIG_REASONS, IMAGE_REASONS, Blocked
+from bananas_operator.classify import CONFIG_REASONS, IMAGE_REASONS, Blocked, Running
 from bananas_operator.facts import refusal
 from bananas_operator.resources import DEPLOYMENTS, JOBS
 from bananas_operator.survey import Survey
@@ -93,7 +93,9 @@ def _refused_template(survey: Survey) -> Stall | None:
 def _refused_job(survey: Survey) -> Stall | None:
     """A Job that could not be made. Its own creation is tried again when the finding is due; others go on."""
     finding = next((found for trial in survey.observed.trials if (found := job_finding(survey, trial))), None)
-    return Stall(finding.problem, holds_jobs=False) if finding is not None else None
+    if finding is None or _waits_for_quota(survey, finding.problem):
+        return None
+    return Stall(finding.problem, holds_jobs=False)
 
 
 def job_finding(survey: Survey, trial: TrialView) -> Finding | None:
@@ -139,9 +141,16 @@ def _refused_pod(survey: Survey) -> Stall | None:
     for trial in survey.observed.trials:
         attempt = survey.attempts.get(trial.uid)
         job = attempt.job if attempt is not None else None
-        if job is not None and job.pod is None and job.refusal is not None:
-            return Stall(refusal(job.refusal, "spec.trial.template", constants.REASON_POD_REFUSED))
+        if job is not None and not job.suspended and job.pod is None and job.refusal is not None:
+            problem = refusal(job.refusal, "spec.trial.template", constants.REASON_POD_REFUSED)
+            return None if _waits_for_quota(survey, problem) else Stall(problem)
     return None
+
+
+def _waits_for_quota(survey: Survey, problem: Problem) -> bool:
+    """A used-up quota that lets some trials run makes the others wait, as full nodes do: it holds up nothing else."""
+    runs = any(isinstance(attempt.outcome, Running) for attempt in survey.attempts.values())
+    return runs and problem.reason == constants.REASON_QUOTA_EXCEEDED
 
 
 # --- predictor ---

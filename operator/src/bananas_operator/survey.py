@@ -13,7 +13,9 @@ from bananas_operator import silence
 from bananas_operator.attempts import Attempt, current_attempt, is_healthy
 from bananas_operator.placement import Avoided, avoided
 from bananas_operator.settings import Settings
-from bananas_operator.views import SEARCH_PHASES_ADMITTED, JobView, Observed, TrialView
+from bananas_operator.views import JobView, Observed, Problem, TrialView, is_admitted
+
+__all__ = ("Survey", "Verdict", "is_admitted", "is_terminal", "survey", "verdict")
 
 Verdict = Literal["open", "promoting", "complete", "exhausted", "failed"]
 """Open: trials are to come. Promoting: all have ended, and the best are trained to the end. The others are ends."""
@@ -38,6 +40,11 @@ class Survey:
     def spec(self) -> NASSearchSpec | None:
         """The spec, if it parses."""
         return self.observed.search.spec
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the user has suspended the search."""
+        return self.spec is not None and self.spec.suspend
 
     def jobs(self, trial: TrialView) -> tuple[JobView, ...]:
         """All Jobs of a trial."""
@@ -76,18 +83,16 @@ def survey(observed: Observed, now: datetime, settings: Settings) -> Survey:
     return Survey(observed, now, settings, attempts, has_success, limits, avoided(observed.trials, now, settings))
 
 
-def is_admitted(status: NASTrialStatus) -> bool:
-    """Whether it counts for the budget."""
-    return status.phase in SEARCH_PHASES_ADMITTED
-
-
 def is_terminal(status: NASTrialStatus) -> bool:
     """Whether it has ended."""
     return status.phase in TERMINAL_PHASES
 
 
-def verdict(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Verdict:
-    """What the statuses say of the search as a whole; `statuses` by trial UID, with what this pass will write."""
+def verdict(survey: Survey, statuses: dict[str, NASTrialStatus], reached: Problem | None) -> Verdict:
+    """What the statuses say of the search as a whole; `statuses` by trial UID, with what this pass will write.
+
+    `reached` is the bound of the budget that is reached.
+    """
     spec = survey.spec
     if spec is None:
         return "open"
@@ -100,7 +105,7 @@ def verdict(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Verdict:
     in_flight = working or any(phase in ("Queued", "Running") for phase in phases)
     if in_flight:
         return "open"
-    if sum(is_admitted(status) for status in statuses.values()) >= spec.budget.trials:
+    if reached is not None:
         return "complete"
     predictor = survey.observed.search.status.predictor
     if predictor is not None and predictor.exhausted and "Pending" not in phases:

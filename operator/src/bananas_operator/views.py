@@ -9,7 +9,11 @@ from bananas_core.api.trial import TERMINAL_PHASES, Progress
 from bananas_core.contract import ProgressMessage
 from bananas_operator.surroundings import ClaimView, NodeView, QuotaView
 
-SEARCH_PHASES_ADMITTED = ("Queued", "Running", "Succeeded", "Failed")
+
+def is_admitted(status: NASTrialStatus) -> bool:
+    """Whether a trial counts for the budget: also one that was given up after it had been admitted."""
+    given_up = status.phase == "Cancelled" and status.admission_time is not None
+    return given_up or status.phase in ("Queued", "Running", "Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class JobView:
     created: datetime
     template_hash: str = ""
     deleting: bool = False
+    suspended: bool = False
+    """Whether a queue, or a person, holds it back; never we."""
     complete: bool = False
     failed: bool = False
     failed_message: str = ""
@@ -115,6 +121,10 @@ class TrialView:
     problem: Problem | None = None
     """Why it cannot be admitted, whatever the others are."""
     deleting: bool = False
+    cancelled: bool = False
+    """Whether a person has given it up."""
+    retried_at: datetime | None = None
+    """When a person asked for another go last."""
 
     @property
     def promoted(self) -> bool:
@@ -134,7 +144,7 @@ class TrialView:
     @property
     def admitted(self) -> bool:
         """Whether it counts for the budget."""
-        return self.status.phase in SEARCH_PHASES_ADMITTED
+        return is_admitted(self.status)
 
     @property
     def in_flight(self) -> bool:

@@ -7,7 +7,7 @@ is rebuilt from the world, and only saves itself a fit on results that it has fi
 import asyncio
 
 from bananas_predictor.evaluation import Evaluation
-from bananas_predictor.offers import World, offers
+from bananas_predictor.offers import World, offers, retries
 from bananas_predictor.search import Search
 
 
@@ -19,7 +19,8 @@ async def run(evaluation: Evaluation) -> None:
         search.replace(world.trials)
         wanted = offers(world)
         # A fit takes long enough to let a watch or a health check starve: it runs in a thread.
-        proposals = await asyncio.to_thread(search.ask, wanted) if wanted else []
+        proposals = search.try_again(retries(world))
+        proposals += await asyncio.to_thread(search.ask, wanted) if wanted else []
         await evaluation.offer(proposals)
         await evaluation.publish(search)
         if search is not last:  # the first random offers are out: now there is time

@@ -1,6 +1,7 @@
 """NASSearch and NASTrial as the predictor reads and writes them: the only place where their dicts are taken apart."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -45,6 +46,8 @@ class TrialObject:
     is_going: bool
     spec: NASTrialSpec
     status: NASTrialStatus
+    is_retried: bool = False
+    """Whether it has failed and a person has asked since to have it tried again."""
 
 
 def read_search(raw: Raw) -> SearchObject:
@@ -77,6 +80,7 @@ def read_trial(raw: Raw) -> TrialObject:
     metadata = raw["metadata"]
     owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
     try:
+        status = NASTrialStatus.model_validate(raw.get("status") or {})
         return TrialObject(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -84,10 +88,23 @@ def read_trial(raw: Raw) -> TrialObject:
             search_uid_label=(metadata.get("labels") or {}).get(constants.LABEL_SEARCH_UID),
             is_going="deletionTimestamp" in metadata,
             spec=NASTrialSpec.model_validate(raw["spec"]),
-            status=NASTrialStatus.model_validate(raw.get("status") or {}),
+            status=status,
+            is_retried=_is_retried(status, (metadata.get("annotations") or {}).get(constants.ANNOTATION_RETRY)),
         )
     except ValidationError as error:
         raise InputError(f"NASTrial {metadata['name']}: {_first(error)}") from error
+
+
+def _is_retried(status: NASTrialStatus, asked: str | None) -> bool:
+    """Whether a person asked after the end; what is no time, for a person may have typed it, asks for nothing."""
+    if status.phase != "Failed" or asked is None:
+        return False
+    try:
+        when = datetime.fromisoformat(asked)
+    except ValueError:
+        return False
+    ended = status.completion_time
+    return when.tzinfo is not None and (ended is None or when >= datetime.fromisoformat(ended))
 
 
 def trial_spec(search: SearchObject, proposal: Proposal) -> NASTrialSpec:

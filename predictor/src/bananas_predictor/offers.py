@@ -20,6 +20,8 @@ class World:
     """False while nothing may be offered, whatever the budget."""
     batch_size: int | None = None
     """Architectures of a round, where the search goes in rounds; None: a free slot is refilled at once."""
+    retries: tuple[TrialRecord, ...] = ()
+    """Failed trials that a person wants tried again."""
 
 
 def surplus(parallelism: int) -> int:
@@ -42,7 +44,7 @@ def offers(world: World) -> int:
         wanted = max(0, world.parallelism - in_flight) + world.surplus - pending
     else:
         wanted = _rest_of_round(world, world.batch_size, offered, has_ended=pending + in_flight == 0)
-    return max(0, min(wanted, world.budget_trials - offered))
+    return max(0, min(wanted, world.budget_trials - offered) - len(retries(world)))
 
 
 def _rest_of_round(world: World, batch_size: int, offered: int, *, has_ended: bool) -> int:
@@ -54,3 +56,13 @@ def _rest_of_round(world: World, batch_size: int, offered: int, *, has_ended: bo
         return first - offered
     begun = (offered - first) % size
     return size - begun if begun or has_ended else 0
+
+
+def retries(world: World) -> tuple[TrialRecord, ...]:
+    """Failed trials to offer once more now: a person asked for them, so they need no free slot, but a place in the budget."""
+    return world.retries[: max(0, _left(world))] if world.is_open else ()
+
+
+def _left(world: World) -> int:
+    """Trials that the budget still has beside admitted ones and those on offer."""
+    return world.budget_trials - sum(trial.phase != "Cancelled" for trial in world.trials)

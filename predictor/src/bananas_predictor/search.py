@@ -228,6 +228,15 @@ class Search:
             history = replace(history, next_index=self._next_index())
         return proposals
 
+    def try_again(self, failed: Sequence[TrialRecord]) -> list[Proposal]:
+        """Proposals of the very architectures of trials that failed: a person, not the strategy, wants them."""
+        proposals = []
+        for record in failed:
+            index, origin = self._next_index(), Origin(method="retry", parent=record.index)
+            proposals.append(Proposal(index, record.architecture, origin, record.repeat))
+            self._records[index] = TrialRecord(index, record.architecture, "Pending", None, origin, record.repeat)
+        return proposals
+
     def prepare(self) -> None:
         """Does at once what the first fit would have to wait for."""
         self._strategy.prepare()
@@ -265,7 +274,7 @@ class Search:
                 cells=cells,
                 phases=[record.phase for record in records],
                 accuracies=[record.validation_accuracy for record in records],
-                parents=[_parent(record) for record in records],
+                parents=[_mutated(record) for record in records],
                 may_repeat=True,
             )
         rows = rows_of(records, self._space.keys(cells))
@@ -279,7 +288,7 @@ class Search:
             if known
             else cells[[row.first for row in rows]],
             rows=[*(row_of_result(result.accuracy) for result in known), *rows],
-            parents=[*(None for _ in known), *(_parent(first) for first in firsts)],
+            parents=[*(None for _ in known), *(_mutated(first) for first in firsts)],
             next_index=self._next_index(),
         )
 
@@ -299,5 +308,6 @@ def _own(origin: Origin) -> Origin:
     return origin.model_copy(update={"parent": None}) if known else origin
 
 
-def _parent(record: TrialRecord) -> int | None:
-    return None if record.origin is None else record.origin.parent
+def _mutated(record: TrialRecord) -> int | None:
+    """Index of the trial that a trial was made of by the strategy."""
+    return record.origin.parent if record.origin is not None and record.origin.method == "mutation" else None

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from bananas_core.api.duration import Duration, seconds_of
 from bananas_core.api.promotion import Promotion, PromotionStatus
 from bananas_core.api.recipe import Recipe
 from bananas_core.api.template import PodPlacement, TrialTemplate
@@ -62,11 +63,42 @@ class Strategy(Model):
 
 
 class Budget(Model):
-    """When a search ends."""
+    """When a search ends: when the first of these is reached. Each may be changed while the search runs, and after it."""
 
     trials: int = Field(
         150, ge=1, le=100_000, description="Trials that are admitted, whatever their outcome. Never exceeded."
     )
+    gpu_hours: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="GPU hours of ended attempts and running ones after which no trial is admitted. Those in flight finish: it "
+        "is exceeded by what they still take, and by no more. Unset: no bound.",
+    )
+    wall_clock: Duration | None = Field(
+        None,
+        description="Time since the first admission after which no trial is admitted, as 90m, 12h or 1d12h (units d, h, m, s). "
+        "Time in which the search is suspended or has ended does not count. Those in flight finish: it is exceeded by what they "
+        "still take, and by no more. Unset: no bound.",
+    )
+    target_accuracy: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Validation accuracy from 0 to 1 at which no further trial is admitted. Those in flight finish. Unset: none.",
+    )
+    no_improvement_trials: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Results in a row, in the order in which they came, without a new best, after which no trial is admitted. "
+        "Those in flight finish; if one of them is a new best, the search goes on. Unset: no bound.",
+    )
+
+    @property
+    def wall_clock_seconds(self) -> int | None:
+        """`wall_clock` in seconds."""
+        return seconds_of(self.wall_clock) if self.wall_clock is not None else None
 
 
 class Constraints(Model):
@@ -264,7 +296,12 @@ class NASSearchSpec(Model):
     batch_size: int | None = Field(
         None, ge=1, le=10_000, description="Architectures of a round, for mode batch. Unset: 10, as in the paper."
     )
-    budget: Budget = Field(Budget(), description="When the search ends.")
+    budget: Budget = Field(Budget(), description="When the search ends: at the first bound that is reached.")
+    suspend: bool = Field(
+        False,
+        description="Whether the search pauses: running trials save a checkpoint and are stopped, which is no failure, nothing "
+        "new starts, and the predictor is removed. When it is false again, the stopped trials go on where they were.",
+    )
     seed: int = Field(
         0,
         ge=0,
@@ -297,7 +334,9 @@ class NASSearchSpec(Model):
 class Condition(StatusModel):
     """A condition, as every Kubernetes API has them (metav1.Condition)."""
 
-    type: str = Field(max_length=316, description="Ready, Progressing, Complete, Failed, Stalled or Oversubscribed.")
+    type: str = Field(
+        max_length=316, description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed or Suspended."
+    )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     observed_generation: int = Field(0, ge=0, description="Generation of the spec that this was found for.")
     last_transition_time: Time = Field(description="When status changed last.")
@@ -313,7 +352,7 @@ class TrialCounts(StatusModel):
     running: int = Field(0, ge=0, description="Being trained.")
     succeeded: int = Field(0, ge=0, description="With a result.")
     failed: int = Field(0, ge=0, description="Failed for good.")
-    cancelled: int = Field(0, ge=0, description="Not admitted; no part of the budget.")
+    cancelled: int = Field(0, ge=0, description="Not admitted, or given up by a person or with the search.")
 
 
 class BestTrial(StatusModel):
@@ -368,13 +407,13 @@ class Interruptions(StatusModel):
 class NASSearchStatus(StatusModel):
     """What became of a search. Its size does not grow with the number of trials."""
 
-    phase: Literal["Pending", "Running", "Stalled", "Complete", "Failed"] | None = Field(
-        None, description="Pending, Running, Stalled, Complete or Failed; a summary of the conditions."
+    phase: Literal["Pending", "Running", "Stalled", "Suspended", "Complete", "Failed"] | None = Field(
+        None, description="Pending, Running, Stalled, Suspended, Complete or Failed; a summary of the conditions."
     )
     observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that this status is for.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         (),
-        description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed.",
+        description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed, Suspended.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     trials: TrialCounts = Field(TrialCounts(), description="Trials by phase.")
@@ -393,6 +432,12 @@ class NASSearchStatus(StatusModel):
     interruptions: Interruptions = Field(Interruptions(), description="Attempts that were ended from outside.")
     start_time: Time | None = Field(None, description="When the first trial was admitted.")
     completion_time: Time | None = Field(None, description="When the search was complete or given up.")
+    paused_seconds: int = Field(
+        0,
+        ge=0,
+        description="Seconds since the first admission, up to the last resumption, in which the search was suspended or had "
+        "ended; no part of budget.wallClock.",
+    )
     estimated_completion_time: Time | None = Field(
         None, description="When the budget will be used at the pace so far; changed when a trial ends."
     )

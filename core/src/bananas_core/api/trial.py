@@ -29,10 +29,11 @@ class TableSpec(Model):
 class Origin(Model):
     """How an architecture was chosen."""
 
-    method: Literal["random", "mutation", "promotion"] = Field(
-        description="random, mutation of a parent that the predictor chose, or promotion: training of a winner to the end."
+    method: Literal["random", "mutation", "promotion", "retry"] = Field(
+        description="random, mutation of a parent that the predictor chose, promotion (training of a winner to the end), or "
+        "retry of a parent that failed, for a person asked."
     )
-    parent: int | None = Field(None, ge=0, description="Index of the trial that was mutated.")
+    parent: int | None = Field(None, ge=0, description="Index of the trial that was mutated or is tried again.")
     predicted_mean: float | None = Field(None, description="Accuracy that the predictor expects, as a fraction of 1.")
     predicted_standard_deviation: float | None = Field(
         None, ge=0, description="Its standard deviation, as a fraction of 1."
@@ -92,7 +93,8 @@ class NASTrialStatus(StatusModel):
     """What became of a trial. A terminal phase is never revised."""
 
     phase: TrialPhase = Field(
-        "Pending", description="Pending, Queued (admitted), Running, Succeeded, Failed or Cancelled (not admitted)."
+        "Pending",
+        description="Pending, Queued (admitted), Running, Succeeded, Failed or Cancelled (not admitted, or given up).",
     )
     reason: str | None = Field(
         None, max_length=64, description="Why it was cancelled, as one word; see docs/reasons.md."
@@ -126,6 +128,12 @@ class NASTrialStatus(StatusModel):
         "release 0.1.0.",
     )
     settled_attempt: int = Field(0, ge=0, description="Last attempt whose end is counted here.")
+    settled_time: Time | None = Field(None, description="When the end of the last attempt was counted.")
+    stopped_attempt: int = Field(
+        0,
+        ge=0,
+        description="Last attempt that was told to stop, because the search was suspended or the trial given up.",
+    )
     next_attempt_time: Time | None = Field(None, description="When the next attempt may start, after an error.")
     node: str | None = Field(None, max_length=253, description="Node of the last attempt.")
     reused_from: str | None = Field(

@@ -45,6 +45,7 @@ OUR_FAULT: Final = (
     constants.REASON_INVALID_TRIAL,
 )
 BATCH_SIZE: Final = 10  # of the paper
+CLOSED: Final = ("Complete", "Failed", "Suspended")
 MAX_MESSAGE: Final = 1024  # PredictorStatus.message
 
 
@@ -203,12 +204,13 @@ class TrialEvaluation:
         return World(
             asked=self._asked(search.spec),
             trials=tuple(record(trial, spec.seed) for trial in trials),
-            budget_trials=spec.budget.trials,
+            budget_trials=spec.budget.trials - sum(map(_given_up, trials)),
             parallelism=spec.parallelism,
             surplus=surplus(spec.parallelism),
-            # A failed search cancels what is offered, so offers would never end.
-            is_open=search.phase != "Failed" and not self._reason,
+            # A search that has ended cancels what is offered, so offers would never end.
+            is_open=search.phase not in CLOSED and not self._reason,
             batch_size=(spec.batch_size or BATCH_SIZE) if spec.mode == "batch" else None,
+            retries=tuple(record(trial, spec.seed) for trial in self._retries(trials)),
         )
 
     def _asked(self, spec: NASSearchSpec) -> Asked:
@@ -217,6 +219,12 @@ class TrialEvaluation:
         if self._space is None or self._space[0] != settings:
             self._space = settings, settings.make()
         return Asked(self._space[1], spec.strategy, spec.seed, spec.trial.repeats, known=self._known or ())
+
+    @staticmethod
+    def _retries(trials: list[TrialObject]) -> list[TrialObject]:
+        """Failed trials that a person wants tried again, and that have not been offered again."""
+        offered = {trial.spec.origin.parent for trial in trials if trial.spec.origin.method == "retry"}
+        return [trial for trial in trials if trial.is_retried and trial.spec.index not in offered]
 
     @staticmethod
     def _refused(trials: list[TrialObject]) -> str:
@@ -321,6 +329,11 @@ def _readable(raw_trials: Iterable[Raw]) -> list[TrialObject]:
         except InputError:
             continue
     return readable
+
+
+def _given_up(trial: TrialObject) -> bool:
+    """Whether it was cancelled after it had been admitted: then it has used its part of the budget."""
+    return trial.status.phase == "Cancelled" and trial.status.admission_time is not None
 
 
 def record(trial: TrialObject, seed: int) -> TrialRecord:
