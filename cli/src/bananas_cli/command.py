@@ -1,11 +1,14 @@
-"""The commands of `kubectl nas`. Each reads a search and its trials from the cluster and shows them; none changes anything.
+"""The commands of `kubectl nas`. They read searches and trials from the cluster and show them; only `retry` and `cancel` ask for
+a change.
 
 Exit codes: 0 done, 1 an error (one line on standard error) or a failed search, 2 wrong usage; for `status --watch` also 124,
 `--timeout` passed, and 130, Ctrl-C.
 """
 
+import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +21,12 @@ from bananas_cli.best import BestFormat, best_json, drawing_view, genotype_text
 from bananas_cli.cluster import Cluster
 from bananas_cli.errors import CliError
 from bananas_cli.export import export_json
+from bananas_cli.logs import Wanted, log_pieces
 from bananas_cli.report import report_html
 from bananas_cli.snapshot import RawObject, Snapshot, parse_search, parse_snapshot
 from bananas_cli.status import status_view
+from bananas_cli.steering import cancel as cancel_trial
+from bananas_cli.steering import retry as retry_trial
 from bananas_cli.trials import trials_view
 from bananas_cli.watching import watch
 
@@ -28,13 +34,14 @@ INTERRUPTED: Final = 130
 
 commands = typer.Typer(
     name="kubectl nas",
-    help="Looks at neural architecture searches. It only reads.",
+    help="Looks at neural architecture searches, and steers their trials.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the NASSearch.")]
+TrialNames = Annotated[list[str], typer.Argument(metavar="TRIAL...", help="Names of NASTrials.")]
 Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Its namespace. Unset: that of the context.", show_default=False)
 ]
@@ -170,6 +177,54 @@ def export(
         _write(output, text + "\n")
 
 
+@commands.command()
+def logs(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="TRIAL|SEARCH", help="Name of a NASTrial; or of a NASSearch, for its predictor's log."),
+    ],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the container ends.")] = False,
+    attempt: Annotated[
+        int | None, typer.Option(help="Attempt of the trial. Unset: the last that has a pod.", show_default=False)
+    ] = None,
+    previous: Annotated[
+        bool, typer.Option("--previous", "-p", help="Of the container before the last restart.")
+    ] = False,
+    tail: Annotated[int | None, typer.Option(help="Last lines only. Unset: all.", min=0, show_default=False)] = None,
+) -> None:
+    """What a trial's training, or a search's predictor, has written."""
+    cluster = Cluster.of(kubeconfig, context, namespace)
+    wanted = Wanted(attempt, follow, previous, tail)
+    try:
+        for piece in log_pieces(cluster, name, wanted, lambda text: print(text, file=sys.stderr)):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the very end
+        raise typer.Exit from None
+
+
+@commands.command()
+def retry(
+    names: TrialNames, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None
+) -> None:
+    """Tries trials again now: ends the wait after an error, or has a failed architecture offered anew."""
+    _steer(names, Cluster.of(kubeconfig, context, namespace), retry_trial)
+
+
+@commands.command()
+def cancel(
+    names: TrialNames, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None
+) -> None:
+    """Gives trials up: a running attempt is stopped, and another architecture takes the slot. Not to be undone."""
+    _steer(names, Cluster.of(kubeconfig, context, namespace), cancel_trial)
+
+
 def app() -> None:
     """The program: the commands, with every error of ours as one line on standard error."""
     for stream in (sys.stdout, sys.stderr):
@@ -178,11 +233,28 @@ def app() -> None:
     try:
         commands()
     except CliError as error:
-        print(f"kubectl nas: {error}", file=sys.stderr)
+        _complain(error)
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output (head, less) has gone; nothing is wrong
         sys.exit(0)
+
+
+def _steer(names: list[str], cluster: Cluster, steer: Callable[[Cluster, str, datetime], str]) -> None:
+    """Each trial by itself: one that cannot be steered does not keep the others from it."""
+    failed = False
+    for name in names:
+        try:
+            print(steer(cluster, name, _now()))
+        except CliError as error:
+            _complain(error)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+def _complain(error: CliError) -> None:
+    print(f"kubectl nas: {error}", file=sys.stderr)
 
 
 def _console() -> Console:

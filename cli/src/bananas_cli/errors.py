@@ -3,10 +3,12 @@
 CliError
 ├── Unreachable       no kubeconfig, no such context, or no answer from the API server
 ├── Refused           the API server knows us not, or lets us not
-├── NotFound          no such search
+├── Invalid           the API server refuses what it was given
+├── NotFound          no such search or trial
 ├── NotInstalled      the cluster has no CRDs of ours
 ├── Unreadable        an object of another release
-└── NoResult          what is asked for is not there yet
+├── NoResult          what is asked for is not there yet, or no more
+└── NotPossible       what is asked for makes no sense in the state that things are in
 """
 
 
@@ -22,8 +24,12 @@ class Refused(CliError):  # noqa: N818
     """The API server does not know us, or does not let us."""
 
 
+class Invalid(CliError):  # noqa: N818
+    """The API server refuses what it was given."""
+
+
 class NotFound(CliError):  # noqa: N818
-    """No such search."""
+    """No such search or trial."""
 
 
 class NotInstalled(CliError):  # noqa: N818
@@ -35,4 +41,8 @@ class Unreadable(CliError):  # noqa: N818
 
 
 class NoResult(CliError):  # noqa: N818
-    """What is asked for is not there yet."""
+    """What is asked for is not there yet, or no more."""
+
+
+class NotPossible(CliError):  # noqa: N818
+    """What is asked for makes no sense in the state that things are in."""

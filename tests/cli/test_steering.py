@@ -1,0 +1,116 @@
+"""`kubectl nas retry` and `cancel`: what is asked of the API server, and what makes no sense."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.cli import builders
+from tests.cli.api_server import ApiServer, refusal
+from tests.cli.builders import stamp, trial
+from tests.cli.terminal import Terminal
+
+FAILURE = {"reason": "ProgramError", "message": "exit code 1"}
+
+
+def wish(server: ApiServer, annotation: str) -> datetime:
+    """The time in the only change that was asked for."""
+    ((method, target, body),) = server.bodies
+    assert method == "PATCH"
+    assert target.startswith("/apis/nas.bananas.dev/v1alpha1/namespaces/lab/nastrials/demo-")
+    assert list(body) == ["metadata"]
+    ((key, value),) = body["metadata"]["annotations"].items()
+    assert key == f"nas.bananas.dev/{annotation}"
+    assert value.endswith("Z")
+    return datetime.fromisoformat(value)
+
+
+def test_retry_ends_the_wait_after_an_error(server: ApiServer, terminal: Terminal) -> None:
+    waiting = trial(3, "Queued", attempts=2, failure=FAILURE, nextAttemptTime="2999-01-01T00:00:00Z")
+    server.put((builders.search(), [waiting]))
+    assert terminal.run("retry", "demo-3") == (0, "demo-3: attempt 3 starts now\n", "")
+    assert abs(wish(server, "retry") - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_retry_of_a_failed_trial_has_its_architecture_offered_anew(server: ApiServer, terminal: Terminal) -> None:
+    server.put((builders.search(phase="Running"), [trial(3, "Failed", failure=FAILURE, completionTime=stamp(4))]))
+    code, out, _ = terminal.run("retry", "demo-3")
+    assert (code, out) == (0, "demo-3: its architecture is offered again, as a new trial\n")
+    assert abs(wish(server, "retry") - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_retry_counts_though_the_clusters_clock_is_ahead(server: ApiServer, terminal: Terminal) -> None:
+    server.put((builders.search(), [trial(3, "Failed", failure=FAILURE, completionTime="2999-01-01T00:00:00Z")]))
+    assert terminal.run("retry", "demo-3")[0] == 0
+    assert wish(server, "retry") == datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("phase", "want"), [("Complete", "spec.budget"), ("Failed", "spec.trial.maxFailedTrials")])
+def test_retry_says_what_keeps_a_search_that_has_ended_from_it(
+    server: ApiServer, terminal: Terminal, phase: str, want: str
+) -> None:
+    server.put((builders.search(phase=phase), [trial(3, "Failed", failure=FAILURE, completionTime=stamp(4))]))
+    code, out, _ = terminal.run("retry", "demo-3")
+    assert code == 0
+    assert out.endswith(f"as a new trial, once the search goes on: demo is {phase}; raise {want}\n")
+
+
+@pytest.mark.parametrize(
+    ("made", "want"),
+    [
+        (trial(3, "Running", attempts=2), "demo-3 is running (attempt 2); retry is for one that failed or waits"),
+        (trial(3, "Succeeded", accuracy=0.93), "demo-3 has succeeded with 93.00 %; a result is never revised"),
+        (trial(3, "Cancelled", reason="DuplicateArchitecture"), "demo-3 was cancelled (DuplicateArchitecture)"),
+        (trial(3, "Pending"), "demo-3 was not admitted yet: it waits for a free slot"),
+        (trial(3, "Queued", message="no node has a GPU"), "not because of an error: no node has a GPU"),
+    ],
+)
+def test_retry_that_makes_no_sense_is_refused_with_the_reason(
+    server: ApiServer, terminal: Terminal, made: dict[str, Any], want: str
+) -> None:
+    server.put((builders.search(), [made]))
+    assert want in terminal.refuse("retry", "demo-3")
+    assert server.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("made", "want"),
+    [
+        (trial(3, "Running", attempts=2), "demo-3: attempt 2 is stopped and the trial Cancelled"),
+        (trial(3, "Queued"), "demo-3: Cancelled before it ran"),
+        (trial(3, "Pending"), "demo-3: Cancelled before it ran"),
+    ],
+)
+def test_cancel_gives_up_what_has_not_ended(
+    server: ApiServer, terminal: Terminal, made: dict[str, Any], want: str
+) -> None:
+    server.put((builders.search(), [made]))
+    code, out, err = terminal.run("cancel", "demo-3")
+    assert (code, err) == (0, "")
+    assert out.startswith(want)
+    assert abs(wish(server, "cancel") - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
+def test_what_has_ended_cannot_be_cancelled(server: ApiServer, terminal: Terminal, phase: str) -> None:
+    server.put((builders.search(), [trial(3, phase)]))
+    assert f"demo-3 has ended already ({phase}); there is nothing to cancel" in terminal.refuse("cancel", "demo-3")
+    assert server.bodies == []
+
+
+def test_of_several_trials_each_is_steered_by_itself(server: ApiServer, terminal: Terminal) -> None:
+    server.put((builders.search(), [trial(3), trial(4, "Running"), trial(5, "Queued")]))
+    code, out, err = terminal.run("cancel", "demo-3", "demo-4", "demo-9", "demo-5")
+    assert code == 1
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["demo-4", "demo-5"]
+    assert len(err.splitlines()) == 2
+    assert "no NASTrial demo-9 in namespace lab; there: demo-3, demo-4, demo-5" in err
+
+
+def test_missing_rights_to_steer_are_named(server: ApiServer, terminal: Terminal) -> None:
+    server.put((builders.search(), [trial(3, "Running")]))
+    take = server.take
+    message = 'nastrials.nas.bananas.dev "demo-3" is forbidden: User "me" cannot patch'
+    server.take = lambda *_: refusal(403, "Forbidden", message)  # type: ignore[method-assign]
+    assert f"{message}; ask for patch on nastrials there" in terminal.refuse("cancel", "demo-3")
+    server.take = take  # type: ignore[method-assign]
