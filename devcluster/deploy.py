@@ -9,17 +9,20 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devcluster import images
 from devcluster.commands import run
-from devcluster.errors import DevclusterError, Refused
+from devcluster.errors import CommandFailed, DevclusterError, Refused
 from devcluster.paths import Paths
 from devcluster.steps import say, step
 from devcluster.target import Target, root
 
 NAMESPACE = "bananas-system"
+LEADER_SECONDS = 40
+"""A leader that was killed keeps the Lease for 15 s."""
 VARIABLES = {
     "trainer": "BANANAS_TRAINER_IMAGE",
     "tables": "BANANAS_TABLES_IMAGE",
@@ -54,6 +57,25 @@ def deploy(paths: Paths, target: Target) -> None:
             [*kubectl, "rollout", "status", "deployment/bananas-operator", "-n", NAMESPACE, "--timeout=180s"],
             hint=f"Look: {' '.join(kubectl)} get pods,events -n {NAMESPACE}",
         )
+        wait_for_leader(kubectl)
+
+
+def wait_for_leader(kubectl: Sequence[str]) -> None:
+    """Until the Lease is held by a replica that runs; the last leader may just be ending."""
+    deadline = time.monotonic() + LEADER_SECONDS
+    query = [*kubectl, "-n", NAMESPACE, "get", "--ignore-not-found", "-o"]
+    living = "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}"
+    while True:
+        pods = run([*query, living, "pods", "-l", "app.kubernetes.io/component=operator"]).split()
+        holder = run([*query, "jsonpath={.spec.holderIdentity}", "lease", "bananas-operator"]).strip()
+        if holder in pods:
+            return
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"no replica of the operator leads after {LEADER_SECONDS} s: the Lease is held by {holder or 'nobody'}, "
+                f"pods are {', '.join(pods)}. Look: {' '.join(kubectl)} logs -n {NAMESPACE} deployment/bananas-operator"
+            )
+        time.sleep(0.5)
 
 
 def overlay(references: Mapping[str, str], folder: Path) -> Path:

@@ -23,13 +23,14 @@ VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"
 
 def granted() -> set[tuple[str, str, str]]:
     """(group, resource, verb) that the shipped role of the operator grants."""
-    role = next(
+    roles = [
         item
         for item in yaml.safe_load_all(ROLE.read_text())
-        if item["kind"] == "ClusterRole" and item["metadata"]["name"] == "bananas-operator"
-    )
+        if item["kind"] in ("ClusterRole", "Role") and item["metadata"]["name"] == "bananas-operator"
+    ]
     return {
         (group, resource, verb)
+        for role in roles
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -59,6 +60,7 @@ FAST = {
     "recheck_seconds": 0.1,
     "recheck_limit_seconds": 0.2,
     "request_timeout_seconds": 5,
+    "identity": "lab",  # that of a container begun anew in its pod: the Lease is its own at once
 }
 
 
@@ -153,6 +155,15 @@ class Lab:
             return f"{found['message']} " if (found.get("status"), found.get("reason")) == ("True", reason) else None
 
         return str(await self.until(f"{name} is stalled: {reason}", message))
+
+    async def lists_again(self, times: int = 1, seconds: float = 10) -> None:
+        """Once the operator has listed everything so many times more: whatever it was to notice, it has."""
+        want = self._lists() + times + 1  # one may be under way
+        await self.until(f"{times} more full lists", lambda: self._lists() >= want, seconds)
+
+    def _lists(self) -> int:
+        """Events are listed last of all."""
+        return sum(c.path.endswith("/events") and c.method == "GET" and "limit" in c.query for c in self.api.calls)
 
     def trials(self, phase: str | None = None) -> list[Object]:
         found = self.api.all("NASTrial")

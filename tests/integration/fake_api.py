@@ -32,6 +32,7 @@ RESOURCES = {
     ("", "v1", "nodes"): "Node",
     ("", "v1", "resourcequotas"): "ResourceQuota",
     ("apps", "v1", "deployments"): "Deployment",
+    ("coordination.k8s.io", "v1", "leases"): "Lease",
     ("rbac.authorization.k8s.io", "v1", "rolebindings"): "RoleBinding",
 }
 KINDS = {kind: key for key, kind in RESOURCES.items()}
@@ -67,6 +68,8 @@ class Call:
     status: int
     body: Any = None
     query: str = ""
+    token: str = ""
+    """Who asked, where a test gives its operators tokens of their own."""
 
 
 class StatusError(Exception):
@@ -210,20 +213,24 @@ class FakeApi:
             fault.times -= 1
             if fault.answer_lost:
                 self._answer(request, body)  # it happens, and nobody learns of it
-                self.calls.append(Call(request.method, request.path, 200, body, request.query_string))
+                self.calls.append(Call(request.method, request.path, 200, body, request.query_string, _token(request)))
                 if request.transport is not None:
                     request.transport.close()
                 return web.Response(status=500)
-            self.calls.append(Call(request.method, request.path, fault.status, body, request.query_string))
+            self.calls.append(
+                Call(request.method, request.path, fault.status, body, request.query_string, _token(request))
+            )
             return _status(StatusError(fault.status, fault.reason, fault.message))
         if request.query.get("watch") in ("true", "1"):
             return await self._watch(request)
         try:
             answer, code = self._answer(request, body), 200
         except StatusError as error:
-            self.calls.append(Call(request.method, request.path, error.code, body, request.query_string))
+            self.calls.append(
+                Call(request.method, request.path, error.code, body, request.query_string, _token(request))
+            )
             return _status(error)
-        self.calls.append(Call(request.method, request.path, code, body, request.query_string))
+        self.calls.append(Call(request.method, request.path, code, body, request.query_string, _token(request)))
         return web.json_response(answer, status=code)
 
     def _answer(self, request: web.Request, body: Any) -> Object:
@@ -362,6 +369,10 @@ class FakeApi:
         finally:
             self._watchers.remove(watcher)
         return response
+
+
+def _token(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 def _selector_of(request: web.Request) -> str:

@@ -360,9 +360,13 @@ async def test_a_deleted_search_leaves_nothing_and_is_forgotten(lab: Callable[..
         it.create(search())
         await it.until("it runs", lambda: it.trials("Running"))
         it.api.delete("NASSearch", "s")
-        await asyncio.sleep(0.4)
-        kinds = {kind for kind, _, _ in it.api.objects}
-        assert kinds <= {"Event"}
+        await it.until(
+            "nothing but Events and the Lease", lambda: {k for k, _, _ in it.api.objects} <= {"Event", "Lease"}
+        )
+        writes = len(it.api.writes())
+        await it.lists_again()
+        assert {kind for kind, _, _ in it.api.objects} <= {"Event", "Lease"}
+        assert [c for c in it.api.writes()[writes:] if "leases" not in c.path] == []
 
 
 # --- changes while it runs ---

@@ -290,7 +290,7 @@ def conditions(item: Object) -> dict[str, Object]:
     return {c["type"]: c for c in item.get("status", {}).get("conditions", [])}
 
 
-def kubeconfig(address: str) -> str:
+def kubeconfig(address: str, token: str = "token") -> str:
     """A kubeconfig for the fake server."""
     return json.dumps(
         {
@@ -299,6 +299,6 @@ def kubeconfig(address: str) -> str:
             "current-context": "fake",
             "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
             "clusters": [{"name": "fake", "cluster": {"server": address}}],
-            "users": [{"name": "fake", "user": {"token": "token"}}],
+            "users": [{"name": "fake", "user": {"token": token}}],
         }
     )

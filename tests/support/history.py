@@ -71,13 +71,15 @@ def most_in_flight(cluster: Cluster, namespace: str, search: str, since: int) ->
 
 
 def writes(cluster: Cluster, since: int) -> list[tuple[str, str, str, str]]:
-    """(user, verb, resource, namespace) of each successful write since a position of the audit log."""
+    """(user, verb, resource, namespace) of each successful write since a position of the audit log, renewals of the
+    operator's Lease left out."""
     return [
         (e["user"]["username"], e["verb"], e["objectRef"].get("resource", ""), e["objectRef"].get("namespace", ""))
         for e in cluster.audit(since)
         if e["verb"] in ("create", "update", "patch", "delete", "deletecollection")
         and e["responseStatus"]["code"] < 300
         and "objectRef" in e
+        and e["objectRef"].get("resource") != "leases"
     ]
 
 

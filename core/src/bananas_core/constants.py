@@ -46,6 +46,12 @@ ANNOTATION_RETRY: Final = f"{GROUP}/retry"
 ANNOTATION_CANCEL: Final = f"{GROUP}/cancel"
 """On a trial, set by `kubectl nas cancel`: the time (RFC 3339, UTC) at which a person gave the trial up."""
 
+ANNOTATION_ADDRESS: Final = f"{GROUP}/address"
+"""Where the leading operator's port is, on the Lease: the others send progress on to it."""
+
+FENCE_POLICY: Final = "bananas-operator-fence"
+"""The ValidatingAdmissionPolicy that lets only the holder of the Lease write; a refusal names it."""
+
 # --- condition types of NASSearch, by the Kubernetes conventions ---
 CONDITION_READY: Final = "Ready"
 """True while the search can make progress: predictor available, volumes there, template accepted."""
@@ -146,6 +152,8 @@ METRIC_INTERRUPTIONS: Final = "bananas_search_interruptions"
 METRIC_CONDITION: Final = "bananas_search_condition"
 METRIC_RECONCILE_SECONDS: Final = "bananas_operator_reconcile_seconds"
 METRIC_RECONCILE_ERRORS: Final = "bananas_operator_reconcile_errors"
+METRIC_LEADER: Final = "bananas_operator_leader"
+METRIC_REFUSED_WRITES: Final = "bananas_operator_refused_writes"
 METRIC_FIT_SECONDS: Final = "bananas_predictor_fit_seconds"
 METRIC_RESULTS_SEEN: Final = "bananas_predictor_results_seen"
 METRIC_RANK_CORRELATION: Final = "bananas_predictor_rank_correlation"

@@ -7,23 +7,25 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
-from collections.abc import Coroutine
+import threading
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-import kopf
 import structlog
 from aiohttp import web
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
-from bananas_core import constants
 from bananas_operator import doorbell, metrics
 from bananas_operator.apply import Applier
 from bananas_operator.cache import Cache, Lister, uid_of
 from bananas_operator.client import KubernetesApi
-from bananas_operator.errors import SettingsError
+from bananas_operator.election import Election
+from bananas_operator.errors import LeaseLostError, SettingsError
+from bananas_operator.fence import Fence
 from bananas_operator.health import Health
 from bananas_operator.http import Http
 from bananas_operator.memory import Memory
@@ -34,22 +36,31 @@ from bananas_operator.settings import Settings
 
 log = structlog.get_logger()
 
-STOP_SECONDS = 5
-"""kopf sometimes misses that it is cancelled; nothing is lost when it is cut off, and the pod has 10 s."""
+STOP_SECONDS = 3
+DRAIN_SECONDS = 3
+"""For the writes under way to be answered, then for everything else to end: the pod has 10 s."""
+LEASE_TIMEOUT_SECONDS = 3
+"""Of a request for the Lease: several fit into the deadline for a renewal."""
 
 
 async def run(settings: Settings) -> None:
-    """Runs the operator until it is stopped by a signal, or a part of it dies."""
+    """Runs the operator until it is stopped by a signal, or a part of it dies.
+
+    Raises:
+        LeaseLostError: another replica acts now.
+    """
     loop = asyncio.get_running_loop()
     async with kubernetes_client.ApiClient(await _configuration()) as api_client:
-        api = KubernetesApi(api_client, timeout_seconds=settings.request_timeout_seconds)
+        fence = Fence(margin_seconds=settings.lease_margin_seconds)
+        api = KubernetesApi(api_client, timeout_seconds=settings.request_timeout_seconds, fence=fence)
+        election = Election(KubernetesApi(api_client, timeout_seconds=LEASE_TIMEOUT_SECONDS), fence, settings)
         queue = SearchQueue(
             backoff_seconds=settings.error_backoff_seconds, backoff_limit_seconds=settings.error_backoff_limit_seconds
         )
         cache, memory = Cache(clock=loop.time), Memory()
         lister = Lister(api, cache, settings, queue.ring, loop.time)
         health = Health(cache, lister, settings)
-        registry = metrics.make_registry(cache)
+        registry = metrics.make_registry(cache, election)
         observer = Observer(api, cache, memory, settings)
         lister.after_list += [observer.forget_gone, lambda: memory.forget({uid_of(s) for s in cache.searches()})]
         reconciler = Reconciler(
@@ -60,25 +71,47 @@ async def run(settings: Settings) -> None:
             metrics=metrics.PassMetrics(registry),
             clock=lambda: datetime.now(UTC),
         )
-        http = Http(cache, memory, registry, health.problems, queue.ring)
+        http = Http(cache, memory, registry, health.problems, queue.ring, election)
         await _run_all(
-            kopf.operator(
-                registry=doorbell.make_registry(cache, queue.ring),
-                settings=doorbell.make_settings(settings),
-                standalone=True,
-                identity=constants.MANAGER_OPERATOR,  # else kopf asks for the user's name, which UID 65532 has not
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-            ),
+            _stopped(),
+            election.run(),
             lister.run(),
             _serve(http.application(), settings.port),
-            *(_work(lister, reconciler) for _ in range(settings.workers)),
+            _watch(lister, cache, queue, settings),
+            _lead(election, lister, reconciler, settings.workers),
+            before_end=lambda: _hand_over(fence, election),
         )
 
 
-async def _work(lister: Lister, reconciler: Reconciler) -> None:
-    await lister.ready.wait()  # nothing is decided before everything has been seen once
-    await reconciler.work()
+async def _hand_over(fence: Fence, election: Election) -> None:
+    """Lets the next leader begin at once, if nothing of ours can happen any more that it might miss."""
+    await fence.drained(DRAIN_SECONDS)
+    if fence.settled:
+        await election.release()
+
+
+async def _watch(lister: Lister, cache: Cache, queue: SearchQueue, settings: Settings) -> None:
+    await lister.ready.wait()  # kopf looks only once which kinds there are: not before all can be listed
+    await doorbell.listen(cache, queue.ring, settings)
+
+
+async def _lead(election: Election, lister: Lister, reconciler: Reconciler, workers: int) -> None:
+    """Passes, once this replica leads and has seen everything that the last leader has done."""
+    await election.acquired.wait()
+    await lister.list_anew()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(reconciler.work())
+
+
+async def _stopped() -> None:
+    """Ends at SIGTERM or SIGINT; never, where somebody else has the main thread."""
+    stop = asyncio.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    log.info("stops")
 
 
 async def _serve(app: web.Application, port: int) -> None:
@@ -92,11 +125,12 @@ async def _serve(app: web.Application, port: int) -> None:
         await runner.cleanup()
 
 
-async def _run_all(*parts: Coroutine[Any, Any, None]) -> None:
-    """All parts, until the first ends; kopf's ends at SIGTERM."""
+async def _run_all(*parts: Coroutine[Any, Any, None], before_end: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """All parts, until the first ends; then what must be done before the others are cut off."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await before_end()
     finally:
         for task in tasks:
             task.cancel()
@@ -143,10 +177,11 @@ def _configure_logging() -> None:
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it misses the signals, which are ours
 
 
 def main() -> int:
-    """0 after a stop by signal; 2 for settings that cannot be."""
+    """0 after a stop by signal; 1 if the Lease is lost; 2 for settings that cannot be."""
     parser = argparse.ArgumentParser(prog="bananas_operator", description="The Kubernetes operator of Bananas.")
     parser.add_argument(
         "--namespace-of-operator", help="Namespace of the operator's Service (BANANAS_OPERATOR_NAMESPACE)."
@@ -160,6 +195,9 @@ def main() -> int:
     except SettingsError as error:
         print(f"bananas_operator: {error}", file=sys.stderr)
         return 2
+    except LeaseLostError as error:
+        print(f"bananas_operator: {error}; begins anew", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -13,7 +13,7 @@ import structlog
 
 from bananas_core import constants
 from bananas_operator.client import KubernetesApi
-from bananas_operator.errors import ApiError, ExpiredError
+from bananas_operator.errors import ApiError, ExpiredError, ThrottledError
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import (
     EVENTS,
@@ -217,6 +217,8 @@ class Lister:
         self._ring = ring
         self._clock = clock
         self._last: float | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
         self.after_list: list[Callable[[], None]] = []
         """What else drops things when everything has just been listed."""
         self.ready = asyncio.Event()
@@ -236,11 +238,28 @@ class Lister:
             except ApiError as error:
                 failures += 1
                 wait = min(self._settings.error_backoff_limit_seconds, 2.0 ** min(failures, 10) / 2)
+                if isinstance(error, ThrottledError):
+                    wait = max(wait, error.retry_after_seconds)
                 log.warning("list failed", error=str(error), again_in_seconds=wait)
-            await asyncio.sleep(wait)
+            await self._pause(wait)
+
+    async def list_anew(self) -> None:
+        """Waits for a full list that begins after this call: what another replica has done until now is in it."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._wake.set()
+        await waiting
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return
 
     async def list_all(self) -> None:
         """One full list of every kind, then every search's bell."""
+        self._wake.clear()
+        waiting = list(self._waiting)
         for resource in WATCHED:
             items: list[Json] = []
             versions: list[int] = []
@@ -256,6 +275,10 @@ class Lister:
         self.ready.set()
         for search in self._cache.searches():
             self._ring(_key(search))
+        for future in waiting:
+            self._waiting.remove(future)
+            if not future.done():
+                future.set_result(None)
 
     async def _list(self, resource: Resource, namespace: str | None) -> tuple[list[Json], int]:
         query = [("limit", str(self._settings.page_size))]

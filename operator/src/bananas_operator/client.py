@@ -1,11 +1,12 @@
 """The one border to the API server: requests with plain objects, and its errors translated into ours.
 
-Used by `cache` (lists), `facts` (reads) and `apply` (writes). It decides nothing and keeps nothing. The official client's
+Used by `cache` (lists), `facts` (reads), `apply` (writes) and `election` (the Lease, which no fence guards). It decides
+nothing and keeps nothing; no write leaves it that the fence does not let pass. The official client's
 generated methods are passed by: their models drop fields that they do not know and raise where one is missing.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,7 @@ from bananas_operator.errors import (
     AlreadyExistsError,
     ApiError,
     ExpiredError,
+    FencedError,
     NotFoundError,
     RefusedError,
     ServerError,
@@ -23,6 +25,7 @@ from bananas_operator.errors import (
     ThrottledError,
     UnreachableError,
 )
+from bananas_operator.fence import Fence
 from bananas_operator.resources import Json, Resource
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -33,10 +36,13 @@ Query = Sequence[tuple[str, str]]
 class KubernetesApi:
     """The API server."""
 
-    def __init__(self, api_client: kubernetes_client.ApiClient, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, api_client: kubernetes_client.ApiClient, *, timeout_seconds: float, fence: Fence | None = None
+    ) -> None:
         self._client = api_client
         self._client.user_agent = constants.MANAGER_OPERATOR  # for whoever reads the audit log
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._fence = fence
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Reads an object."""
@@ -87,14 +93,23 @@ class KubernetesApi:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await self._client.call_api(*request, _request_timeout=self._timeout)
-            data = await response.read()
+            status, headers, data = await self._send(method, request)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{method} {path}: no answer: {error or type(error).__name__}") from error
         answer = _decode(data)
-        if 200 <= response.status < 300:
+        if 200 <= status < 300:
             return answer
-        raise _error(response.status, str(answer.get("reason", "")), f"{method} {path}", str(answer.get("message", "")))
+        raise _error(status, headers, answer, f"{method} {path}")
+
+    async def _send(self, method: str, request: tuple[Any, ...]) -> tuple[int, Mapping[str, str], bytes]:
+        if method == "GET" or self._fence is None:
+            return await self._call(request, self._timeout_seconds)
+        with self._fence.write() as seconds:
+            return await self._call(request, min(seconds, self._timeout_seconds))
+
+    async def _call(self, request: tuple[Any, ...], seconds: float) -> tuple[int, Mapping[str, str], bytes]:
+        response = await self._client.call_api(*request, _request_timeout=aiohttp.ClientTimeout(total=seconds))
+        return response.status, response.headers, await response.read()
 
 
 def _decode(data: bytes) -> dict[str, Any]:
@@ -105,13 +120,27 @@ def _decode(data: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _error(status: int, reason: str, request: str, message: str) -> ApiError:
-    text = message or f"{request}: status {status}"
+def _error(status: int, headers: Mapping[str, str], answer: dict[str, Any], request: str) -> ApiError:
+    text = str(answer.get("message") or f"{request}: status {status}")
     if status == 409:
-        return (AlreadyExistsError if reason == "AlreadyExists" else StaleError)(text, status=status)
+        return (AlreadyExistsError if answer.get("reason") == "AlreadyExists" else StaleError)(text, status=status)
+    if status == 429:
+        details = answer.get("details")
+        told = headers.get("Retry-After") or (details.get("retryAfterSeconds") if isinstance(details, dict) else None)
+        return ThrottledError(text, retry_after_seconds=_seconds(told))
+    if status in (403, 422) and constants.FENCE_POLICY in text:
+        return FencedError(text, status=status)
     if status in (401, 408) or status >= 500:
         return ServerError(f"{request}: {text}", status=status)
     if status == 403 and "it is being terminated" in text:
         return NotFoundError(text, status=status)  # the namespace, and with it soon the search, is going
-    known: dict[int, type[ApiError]] = {404: NotFoundError, 410: ExpiredError, 429: ThrottledError}
+    known: dict[int, type[ApiError]] = {404: NotFoundError, 410: ExpiredError}
     return known.get(status, RefusedError)(text, status=status)
+
+
+def _seconds(told: Any) -> float:
+    """Of a Retry-After; one that is a date, or nonsense, is left to the caller's own backoff."""
+    try:
+        return min(60.0, max(0.0, float(told)))
+    except (TypeError, ValueError):
+        return 0

@@ -2,13 +2,16 @@
 
 OperatorError
 ├── SettingsError          the environment says something that cannot be
+├── WatchesEndedError      nothing is heard any more: this process must end
+├── LeaseLostError         another replica acts: this process must end
 └── ApiError               the API server said no, or nothing
     ├── RetryableError     may pass: asked again with backoff
     │   ├── UnreachableError   no answer: a write may or may not have happened
     │   ├── ThrottledError     429
     │   ├── ServerError        5xx
     │   ├── StaleError         409: the object has changed since it was observed
-    │   └── ExpiredError       410: a list's continuation is too old
+    │   ├── ExpiredError       410: a list's continuation is too old
+    │   └── FencedError        a write was not sent, or refused, because another replica may act
     ├── AlreadyExistsError 409: a create met an object of that name
     ├── NotFoundError      404
     └── RefusedError       400, 403, 422: the request itself is refused, the message says why
@@ -21,6 +24,14 @@ class OperatorError(Exception):
 
 class SettingsError(OperatorError):
     """A setting that cannot be; the message names the variable and what would be valid."""
+
+
+class WatchesEndedError(OperatorError):
+    """The watches have ended by themselves."""
+
+
+class LeaseLostError(OperatorError):
+    """This replica does not lead (any more), or cannot tell."""
 
 
 class ApiError(OperatorError):
@@ -43,6 +54,10 @@ class UnreachableError(RetryableError):
 class ThrottledError(RetryableError):
     """429: too many requests."""
 
+    def __init__(self, message: str, *, status: int = 429, retry_after_seconds: float = 0) -> None:
+        super().__init__(message, status=status)
+        self.retry_after_seconds = retry_after_seconds
+
 
 class ServerError(RetryableError):
     """5xx. A write may have happened."""
@@ -54,6 +69,10 @@ class StaleError(RetryableError):
 
 class ExpiredError(RetryableError):
     """410: a list's continuation is too old; begin anew."""
+
+
+class FencedError(RetryableError):
+    """The write was not sent, or refused by the fence in the API server: another replica may be acting."""
 
 
 class AlreadyExistsError(ApiError):

@@ -1,11 +1,13 @@
 """The operator's port: /healthz, /metrics, and progress posted by trainers.
 
-Progress is checked against the cache and kept in memory; nothing here writes to the cluster.
+Progress is checked against the cache and kept in memory by the leader; a follower sends it on. Nothing here writes to the
+cluster.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import aiohttp
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -16,6 +18,7 @@ from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_core.contract import ProgressMessage
 from bananas_core.errors import ContractError
 from bananas_operator.cache import Cache, owner_of
+from bananas_operator.election import Election
 from bananas_operator.memory import Memory
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import JOBS, TRIALS
@@ -24,6 +27,9 @@ log = structlog.get_logger()
 
 MAX_BODY_BYTES = 4096
 """A progress message has at most about 600."""
+FORWARDED = "X-Bananas-Forwarded"
+"""Set on progress that a follower sends on: where two replicas each take the other for the leader, it ends there."""
+FORWARD_SECONDS = 3
 RING_SECONDS = 1.0
 """Progress of many trials makes one pass."""
 
@@ -38,6 +44,7 @@ class Http:
         registry: CollectorRegistry,
         problems: Callable[[], list[str]],
         ring: Callable[[SearchKey, float], None],
+        election: Election,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cache = cache
@@ -45,6 +52,7 @@ class Http:
         self._registry = registry
         self._problems = problems
         self._ring = ring
+        self._election = election
         self._clock = clock
 
     def application(self) -> web.Application:
@@ -68,6 +76,8 @@ class Http:
             message = ProgressMessage.read(await request.text())
         except (ContractError, UnicodeDecodeError) as error:
             return web.Response(status=400, text=f"{error}\n")
+        if not self._election.leads:
+            return await self._send_on(message, forwarded=FORWARDED in request.headers)
         trial = self._cache.by_uid(TRIALS, message.trial_uid)
         known = trial is not None and trial["metadata"]["name"] == message.trial
         if trial is None or not known or trial["metadata"]["namespace"] != message.namespace:
@@ -87,6 +97,24 @@ class Http:
         if key is not None:
             self._ring(key, RING_SECONDS)
         return web.Response(status=204)
+
+    async def _send_on(self, message: ProgressMessage, *, forwarded: bool) -> web.Response:
+        """The Service reaches every replica; only the leader writes: what a follower gets it sends on, once."""
+        address = self._election.leader_address
+        if forwarded or not address:
+            return web.Response(status=503, text="this replica does not lead, and knows no leader; try again later\n")
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FORWARD_SECONDS)) as session,
+                session.post(
+                    f"http://{address}{constants.PROGRESS_PATH}",
+                    data=message.model_dump_json(by_alias=True),
+                    headers={FORWARDED: "1"},
+                ) as answer,
+            ):
+                return web.Response(status=answer.status, text=await answer.text())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return web.Response(status=503, text=f"the leader at {address} does not answer: {error}\n")
 
     def _newest_attempt(self, search_uid: str, trial_uid: str) -> int:
         labels = [job["metadata"]["labels"] for job in self._cache.owned(JOBS, search_uid)]

@@ -6,13 +6,22 @@ A search that is deleted vanishes with the next scrape, because nothing is kept 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from bananas_core import constants
 from bananas_core.api import NASSearchStatus
 from bananas_operator.cache import Cache
+from bananas_operator.election import Election
 from bananas_operator.parse import search_view
 from bananas_operator.views import SearchView
 
@@ -46,12 +55,13 @@ class PassMetrics:
 class SearchCollector(Collector):
     """One family for each number of a search's status."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, election: Election) -> None:
         self._cache = cache
+        self._election = election
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All families, from the cache as it is now."""
-        searches = [search_view(item) for item in self._cache.searches()]
+        searches = [search_view(item) for item in self._cache.searches()] if self._election.leads else []
         numbers: tuple[tuple[str, str, Callable[[SearchView], float | None]], ...] = (
             (constants.METRIC_BUDGET_TRIALS, "Trials that may be admitted.", _budget),
             (constants.METRIC_PARALLELISM, "Trials that may be in flight at once.", _parallelism),
@@ -76,13 +86,16 @@ class SearchCollector(Collector):
         yield _conditions(searches)
 
 
-def make_registry(cache: Cache) -> CollectorRegistry:
-    """A registry of our own with everything of the operator."""
+def make_registry(cache: Cache, election: Election) -> CollectorRegistry:
+    """A registry of our own with everything of the operator; of searches the leader alone tells, else all counts twice."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    registry.register(SearchCollector(cache))
+    Gauge(
+        constants.METRIC_LEADER, "1 on the replica that acts and tells of searches, else 0.", registry=registry
+    ).set_function(lambda: election.leads)
+    registry.register(SearchCollector(cache, election))
     return registry
 
 

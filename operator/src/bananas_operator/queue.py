@@ -70,13 +70,16 @@ class SearchQueue:
             self.ring(key, again_after)
         self._waker.set()
 
-    def failed(self, key: SearchKey, backoff_seconds: float | None = None) -> float:
-        """Ends a pass that failed; returns the seconds until the next, at first `backoff_seconds` if given."""
+    def failed(self, key: SearchKey, backoff_seconds: float | None = None, *, at_least: float = 0) -> float:
+        """Ends a pass that failed; returns the seconds until the next, at first `backoff_seconds` if given.
+
+        `at_least` is what the API server asks for (Retry-After); what comes on top is spread, so that not all ask at once.
+        """
         self._working.discard(key)
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         first = self._backoff if backoff_seconds is None else backoff_seconds
-        wait = min(self._limit, first * 2.0 ** min(count, 30)) * (0.5 + self._jitter() / 2)
+        wait = at_least + min(self._limit, first * 2.0 ** min(count, 30)) * (0.5 + self._jitter() / 2)
         self._due[key] = self._clock() + wait
         self._waker.set()
         return wait

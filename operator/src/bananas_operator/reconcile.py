@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 
 from bananas_operator.apply import Applier
-from bananas_operator.errors import ApiError, StaleError
+from bananas_operator.errors import ApiError, FencedError, StaleError, ThrottledError
 from bananas_operator.metrics import PassMetrics
 from bananas_operator.observe import Observer
 from bananas_operator.plan import plan
@@ -68,6 +68,11 @@ class Reconciler:
             except StaleError as error:
                 log.info("changed meanwhile", namespace=key.namespace, search=key.name, error=str(error))
                 self._queue.failed(key, STALE_SECONDS)
+            except FencedError as error:  # just taken over, and the API server does not know; or about to end
+                log.info("not sent", namespace=key.namespace, search=key.name, error=str(error))
+                self._queue.failed(key, STALE_SECONDS)
+            except ThrottledError as error:
+                self._failed(key, error, at_least=error.retry_after_seconds)
             except ApiError as error:
                 self._failed(key, error)
             except Exception as error:
@@ -76,8 +81,8 @@ class Reconciler:
             else:
                 self._queue.done(key, again_after)
 
-    def _failed(self, key: SearchKey, error: Exception) -> None:
-        wait = self._queue.failed(key)
+    def _failed(self, key: SearchKey, error: Exception, *, at_least: float = 0) -> None:
+        wait = self._queue.failed(key, at_least=at_least)
         self._metrics.failed(type(error).__name__)
         log.warning(
             "pass failed", namespace=key.namespace, search=key.name, error=str(error), again_in_seconds=round(wait, 1)

@@ -37,6 +37,7 @@ CONFIG_MAPS: Final = Resource("v1", "ConfigMap", "configmaps")
 NODES: Final = Resource("v1", "Node", "nodes")
 QUOTAS: Final = Resource("v1", "ResourceQuota", "resourcequotas")
 SERVICE_ACCOUNTS: Final = Resource("v1", "ServiceAccount", "serviceaccounts")
+LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 ROLE_BINDINGS: Final = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 
 WATCHED: Final = (SEARCHES, TRIALS, JOBS, PODS, DEPLOYMENTS, EVENTS)

@@ -4,9 +4,11 @@ Variables are `BANANAS_` and the field's name in capitals; an unknown BANANAS_ v
 """
 
 from collections.abc import Mapping
-from typing import Annotated
+from socket import gethostname
+from typing import Annotated, Self
+from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bananas_core import constants
 from bananas_operator.errors import SettingsError
@@ -28,7 +30,22 @@ class Settings(BaseModel):
     image_pull_policy: str = Field(
         "IfNotPresent", pattern="^(Always|IfNotPresent|Never)$", description="Where a template names none."
     )
-    operator_namespace: str = Field("bananas-system", description="Namespace of the operator's Service.")
+    operator_namespace: str = Field("bananas-system", description="Namespace of the operator's Service and Lease.")
+    identity: str = Field(
+        default_factory=lambda: f"{gethostname()}-{uuid4().hex[:8]}",
+        min_length=1,
+        description="Of this replica, among all; in a cluster the pod's name.",
+    )
+    address: str = Field("", description="IP address of this replica, for the other ones. Empty: not to be reached.")
+    lease_name: str = Field("bananas-operator", description="Name of the Lease whose holder acts.")
+    lease_seconds: Seconds = Field(
+        15, ge=1, description="A Lease not renewed for so long is taken over: with the rest, under 20 s after a kill."
+    )
+    renew_deadline_seconds: Seconds = Field(10, description="A leader that could not renew for so long ends.")
+    lease_retry_seconds: Seconds = Field(2, description="Between renewals, and between looks of those who wait.")
+    lease_margin_seconds: Seconds = Field(
+        3, description="A write is sent only while the Lease lasts this much longer; half of it is left at its timeout."
+    )
     progress_url: str = Field("", description="Where trainers post progress. Empty: the operator's own Service.")
     watch_namespaces: str = Field("", description="Comma-separated namespaces to serve. Empty: all.")
     port: int = Field(constants.METRICS_PORT, ge=0, le=65535, description="Port of /metrics, /healthz and progress.")
@@ -85,10 +102,25 @@ class Settings(BaseModel):
         60, description="Between writes of a trial's progress: 1000 trials make 17 a second."
     )
 
+    @model_validator(mode="after")
+    def _lease_fits(self) -> Self:
+        if not self.lease_retry_seconds < self.renew_deadline_seconds < self.lease_seconds - self.lease_margin_seconds:
+            raise ValueError(
+                "want BANANAS_LEASE_RETRY_SECONDS < BANANAS_RENEW_DEADLINE_SECONDS < BANANAS_LEASE_SECONDS - "
+                "BANANAS_LEASE_MARGIN_SECONDS"
+            )
+        return self
+
     @property
     def namespaces(self) -> tuple[str, ...]:
         """The namespaces to serve; none means all."""
         return tuple(name.strip() for name in self.watch_namespaces.split(",") if name.strip())
+
+    @property
+    def own_address(self) -> str:
+        """Where this replica's port is, or nothing."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}" if host else ""
 
     @property
     def progress_address(self) -> str:
@@ -110,6 +142,8 @@ class Settings(BaseModel):
             return cls.model_validate({**values, **given})
         except ValidationError as error:
             first = error.errors()[0]
+            if not first["loc"]:  # of several together
+                raise SettingsError(first["msg"]) from error
             name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
             known = ", ".join(PREFIX + field.upper() for field in cls.model_fields)
             hint = f"; known are {known}" if first["type"] == "extra_forbidden" else ""
