@@ -355,7 +355,7 @@ async def test_trials_of_a_search_of_the_same_name_made_anew_are_not_taken_over(
 
 
 async def test_a_deleted_search_leaves_nothing_and_is_forgotten(lab: Callable[..., Any]) -> None:
-    async with lab() as it:
+    async with lab(resync_seconds=0.2) as it:
         it.world.seconds = 0.2
         it.create(search())
         await it.until("it runs", lambda: it.trials("Running"))

@@ -280,3 +280,38 @@ def test_checkpoints_are_those_of_this_very_trial_and_a_trial_of_an_earlier_rele
     root = f"{contract.CHECKPOINT_PATH}/search-uid"
     assert checkpoint_directory(trial(3, "Queued", checkpointDirectory="s-3-0a1b2c3d")) == f"{root}/s-3-0a1b2c3d"
     assert checkpoint_directory(trial(3, "Queued")) == f"{root}/s-3"
+
+
+def test_only_its_own_lease_is_the_operators_and_only_in_its_own_namespace() -> None:
+    role = next(i for i in shipped() if i["kind"] == "Role" and i["metadata"]["name"] == "bananas-operator")
+    assert role["metadata"]["namespace"] == Settings().operator_namespace
+    named = [rule for rule in role["rules"] if "resourceNames" in rule]
+    assert [rule["resourceNames"] for rule in named] == [[Settings().lease_name]]
+    assert {verb for rule in role["rules"] if rule not in named for verb in rule["verbs"]} == {"create"}
+    assert not [r for r in rules("bananas-operator") if r[0] == "coordination.k8s.io"]
+
+
+def test_the_fence_looks_at_every_write_that_the_operators_role_grants() -> None:
+    policy = next(i for i in shipped() if i["kind"] == "ValidatingAdmissionPolicy")
+    assert policy["metadata"]["name"] == constants.FENCE_POLICY
+    guarded = {
+        (group, resource)
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    written = {(g, r) for g, r, verb in rules("bananas-operator") if verb in ("create", "update", "patch", "delete")}
+    harmless = {
+        ("", "events"),
+        ("nas.bananas.dev", "nassearches/finalizers"),
+        ("nas.bananas.dev", "nastrials/finalizers"),
+    }
+    assert written - harmless <= guarded
+
+
+def test_a_rolling_update_never_leaves_the_cluster_without_a_replica() -> None:
+    deployment = next(item for item in shipped() if item["kind"] == "Deployment")
+    budget = next(item for item in shipped() if item["kind"] == "PodDisruptionBudget")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert budget["spec"]["selector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
