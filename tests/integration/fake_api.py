@@ -8,6 +8,7 @@ tested on a real cluster.
 import asyncio
 import json
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -70,6 +71,7 @@ class Call:
     query: str = ""
     token: str = ""
     """Who asked, where a test gives its operators tokens of their own."""
+    at: float = field(default_factory=time.monotonic)
 
 
 class StatusError(Exception):
@@ -89,6 +91,12 @@ class FakeApi:
     calls: list[Call] = field(default_factory=list)
     deaf: set[str] = field(default_factory=set)
     """Kinds whose watches tell nothing at the moment (and never make good for it)."""
+    lag: dict[str, float] = field(default_factory=dict)
+    """Kind -> seconds by which its watches are late at the moment."""
+    missing: set[str] = field(default_factory=set)
+    """Kinds that the server does not have: their CRDs are not installed."""
+    retry_after: float | None = None
+    """Seconds in the header Retry-After of every 429."""
     on_change: list[Callable[[str, Object], None]] = field(default_factory=list)
     refuse_create: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Kind -> (status, message) of every create, dry runs included."""
@@ -184,6 +192,14 @@ class FakeApi:
             if watched == kind and namespace in (None, item["metadata"]["namespace"]) and _selected(item, selector):
                 queue.put_nowait({"type": event, "object": deepcopy(item)})
 
+    def replay(self, kind: str, count: int) -> None:
+        """Tells the last events of a kind once more, as a watch does that was begun anew too early."""
+        events = [(event, item) for _, event, of_kind, item in self._history if of_kind == kind][-count:]
+        for watched, _, selector, queue in self._watchers:
+            for event, item in events:
+                if watched == kind and _selected(item, selector):
+                    queue.put_nowait({"type": event, "object": deepcopy(item)})
+
     def cut_watches(self) -> None:
         """Ends all watches, as a restart of the API server does."""
         for *_, queue in self._watchers:
@@ -220,7 +236,10 @@ class FakeApi:
             self.calls.append(
                 Call(request.method, request.path, fault.status, body, request.query_string, _token(request))
             )
-            return _status(StatusError(fault.status, fault.reason, fault.message))
+            return _status(StatusError(fault.status, fault.reason, fault.message), self.retry_after)
+        if self._is_missing(request.path):
+            self.calls.append(Call(request.method, request.path, 404, body, request.query_string, _token(request)))
+            return _status(StatusError(404, "NotFound", "the server could not find the requested resource"))
         if request.query.get("watch") in ("true", "1"):
             return await self._watch(request)
         try:
@@ -233,13 +252,17 @@ class FakeApi:
         self.calls.append(Call(request.method, request.path, code, body, request.query_string, _token(request)))
         return web.json_response(answer, status=code)
 
+    def _is_missing(self, path: str) -> bool:
+        match = PATH.match(path)
+        return match is not None and RESOURCES.get(_resource(match)) in self.missing
+
     def _answer(self, request: web.Request, body: Any) -> Object:
         if request.path in ("/api", "/apis") or re.fullmatch(r"/apis?(/[^/]+)?/v[^/]+", request.path):
-            return _discovery(request.path)
+            return _discovery(request.path, self.missing)
         match = PATH.match(request.path)
         if match is None:
             raise StatusError(404, "NotFound", f"no path {request.path}")
-        kind = RESOURCES[match["group"] or "", match["version"], match["plural"]]
+        kind = RESOURCES[_resource(match)]
         namespace, name, sub = match["namespace"], match["name"], match["sub"]
         if request.method == "GET":
             return deepcopy(self._existing(kind, namespace, name)) if name else self._list(kind, namespace, request)
@@ -350,7 +373,7 @@ class FakeApi:
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         match = PATH.match(request.path)
         assert match is not None
-        kind = RESOURCES[match["group"] or "", match["version"], match["plural"]]
+        kind = RESOURCES[_resource(match)]
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         queue: asyncio.Queue[Object | None] = asyncio.Queue()
@@ -363,6 +386,7 @@ class FakeApi:
         self._watchers.append(watcher)
         try:
             while (told := await queue.get()) is not None:
+                await asyncio.sleep(self.lag.get(kind, 0))
                 await response.write(json.dumps(told).encode() + b"\n")
         except ConnectionError:
             pass
@@ -410,7 +434,11 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _status(error: StatusError) -> web.Response:
+def _resource(match: re.Match[str]) -> tuple[str, str, str]:
+    return match["group"] or "", match["version"], match["plural"]
+
+
+def _status(error: StatusError, retry_after: float | None = None) -> web.Response:
     body = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -419,11 +447,14 @@ def _status(error: StatusError) -> web.Response:
         "reason": error.reason,
         "message": error.message,
     }
-    return web.json_response(body, status=error.code)
+    headers = {"Retry-After": f"{retry_after:g}"} if error.code == 429 and retry_after is not None else {}
+    return web.json_response(body, status=error.code, headers=headers)
 
 
-def _discovery(path: str) -> Object:
-    groups = sorted({(group, version) for group, version, _ in RESOURCES if group})
+def _discovery(path: str, missing: set[str]) -> Object:
+    groups = sorted(
+        {(group, version) for (group, version, _), kind in RESOURCES.items() if group and kind not in missing}
+    )
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
@@ -445,7 +476,7 @@ def _discovery(path: str) -> Object:
     resources = [
         {"name": plural, "singularName": kind.lower(), "namespaced": kind != "Namespace", "kind": kind, "verbs": verbs}
         for (g, v, plural), kind in RESOURCES.items()
-        if (g, v) == (group, version)
+        if (g, v) == (group, version) and kind not in missing
     ]
     resources += [{**r, "name": f"{r['name']}/status"} for r in resources if r["kind"] in WITH_STATUS]
     return {

@@ -363,6 +363,7 @@ async def test_a_deleted_search_leaves_nothing_and_is_forgotten(lab: Callable[..
         await it.until(
             "nothing but Events and the Lease", lambda: {k for k, _, _ in it.api.objects} <= {"Event", "Lease"}
         )
+        await it.lists_again()  # a pass that was under way has ended
         writes = len(it.api.writes())
         await it.lists_again()
         assert {kind for kind, _, _ in it.api.objects} <= {"Event", "Lease"}

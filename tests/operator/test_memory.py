@@ -25,8 +25,8 @@ def test_nothing_is_kept_of_a_trial_that_has_ended() -> None:
     for uid in ("told", "ended"):
         memory.progress_written[uid] = T0  # a result writes progress, whether or not some was posted before
     memory.hear(message(epoch=1), T0)
-    memory.forget_trials({"told"})
+    memory.forget_trials({"told"}, {"s-0"})
     assert [uid for uid, _ in memory.progress_views(SETTINGS)] == ["told"]
     assert set(memory.progress_written) == {"told"}
-    memory.forget_trials(set())
+    memory.forget_trials(set(), set())
     assert memory == SearchMemory()

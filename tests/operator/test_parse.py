@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from bananas_core import constants
+from bananas_core.api import NASTrialStatus
 from bananas_core.api.trial import Origin
 from bananas_core.model import Model
-from bananas_operator.parse import first_problem, pod_view, search_view, trial_view
+from bananas_operator.parse import first_problem, pod_view, read_status, search_view, trial_view
 from bananas_operator.views import ContainerEnded
 
 from .builders import ARCHITECTURES, at, search, spec, trial
@@ -119,3 +120,34 @@ def test_the_first_problem_of_a_model_is_told_with_its_path() -> None:
     with pytest.raises(ValueError, match="method") as caught:
         Origin.model_validate({"method": "guess"})
     assert first_problem(caught.value, "spec.origin").startswith("spec.origin.method:")  # type: ignore[arg-type]
+
+
+def test_a_status_of_a_later_release_is_read_without_what_is_not_known() -> None:
+    status, problem = read_status(
+        NASTrialStatus,
+        {"phase": "Running", "attempts": 2, "novel": {"x": 1}, "progress": {"epoch": 1, "epochs": 3, "speed": 9}},
+    )
+    assert problem is None
+    assert (status.phase, status.attempts) == ("Running", 2)
+    assert status.progress is not None
+    assert status.progress.epoch == 1
+
+
+def test_of_a_status_that_cannot_be_read_the_rest_is_kept_and_the_field_named() -> None:
+    status, problem = read_status(NASTrialStatus, {"phase": "Exploded", "attempts": 2, "retries": "many"})
+    assert problem is not None
+    assert problem.startswith("status.phase: ")
+    assert "Exploded" in problem
+    assert (status.attempts, status.retries) == (2, 0)
+
+
+@pytest.mark.parametrize("raw", [{"progress": 3}, {"failure": {"reason": 5}}, {"attempts": -1}, {"": 1, "phase": None}])
+def test_no_status_whatever_keeps_the_others_from_being_read(raw: dict[str, Any]) -> None:
+    assert read_status(NASTrialStatus, raw)[0].settled_attempt == 0
+
+
+def test_a_trial_whose_phase_cannot_be_read_takes_its_place() -> None:
+    found = trial_view({**trial_object(), "status": {"phase": "Exploded"}}, search())
+    assert found.in_flight
+    assert found.unreadable is not None
+    assert found.unreadable.reason == constants.REASON_INVALID_STATUS

@@ -63,12 +63,13 @@ async def run(settings: Settings) -> None:
         registry = metrics.make_registry(cache, election)
         observer = Observer(api, cache, memory, settings)
         lister.after_list += [observer.forget_gone, lambda: memory.forget({uid_of(s) for s in cache.searches()})]
+        pass_metrics = metrics.PassMetrics(registry)
         reconciler = Reconciler(
             queue=queue,
             observer=observer,
-            applier=Applier(api, cache, memory, settings),
+            applier=Applier(api, cache, memory, settings, pass_metrics.refused),
             settings=settings,
-            metrics=metrics.PassMetrics(registry),
+            metrics=pass_metrics,
             clock=lambda: datetime.now(UTC),
         )
         http = Http(cache, memory, registry, health.problems, queue.ring, election)

@@ -36,13 +36,13 @@ def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool, ta
     admitted = sum(is_admitted(status) for status in statuses.values())
     in_flight = taken + survey.orphans() + sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
     for trial in trials:
-        if trial.status.phase != "Pending" or not survey.jobs(trial):
+        if trial.status.phase != "Pending" or not survey.jobs(trial) or survey.stuck(trial):
             continue  # first those whose Job is there already: they take their slot whatever the status says
         first.note(trial)
         admitted, in_flight = admitted + 1, in_flight + 1
         yield _admission(trial, survey, statuses)
     for trial in trials:
-        if statuses[trial.uid].phase != "Pending" or trial.deleting:
+        if statuses[trial.uid].phase != "Pending" or trial.deleting or survey.stuck(trial):
             continue
         unwanted = CANCELLED_BY_USER if trial.cancelled else None
         problem = unwanted or trial.problem or first.duplicate(trial, statuses)
@@ -69,7 +69,7 @@ def withdraw(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Iterator[Wr
         surplus = in_flight - spec.parallelism
     for trial in reversed(survey.observed.trials):
         unused = trial.in_flight and trial.status.attempts == 0 and not survey.jobs(trial)
-        if surplus <= 0 or not unused or trial.deleting:
+        if surplus <= 0 or not unused or trial.deleting or survey.stuck(trial):
             continue
         surplus -= 1
         statuses[trial.uid] = trial.status.model_copy(update={"phase": "Pending", "admission_time": None})
@@ -83,7 +83,7 @@ def end(
     for trial in survey.observed.trials:
         status = statuses[trial.uid]
         waits = status.phase == "Queued" and trial.uid not in survey.attempts
-        if not trial.deleting and (status.phase == "Pending" or (verdict == "failed" and waits)):
+        if not (trial.deleting or survey.stuck(trial)) and (status.phase == "Pending" or (verdict == "failed" and waits)):
             yield cancel(trial, trial.problem or _ending(verdict, reached, status), survey, statuses)
 
 

@@ -1,10 +1,12 @@
 """The only module that writes to the cluster. Last step of a pass, called by `reconcile`.
 
 Every create is idempotent, every status write carries the version that was observed, and the first write that fails ends
-the pass: what comes later in the plan may rest on it. It decides nothing, except that an object of a wanted name which is
+the pass: what comes later in the plan may rest on it. What the API server refuses for good holds up its own object only.
+It decides nothing, except that an object of a wanted name which is
 not ours is left alone and told.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -46,6 +48,7 @@ from bananas_operator.resources import (
     ROLE_BINDINGS,
     SEARCHES,
     SERVICE_ACCOUNTS,
+    TRIAL_STATUS,
     TRIALS,
     Json,
     Resource,
@@ -59,11 +62,19 @@ log = structlog.get_logger()
 class Applier:
     """Carries plans out."""
 
-    def __init__(self, api: KubernetesApi, cache: Cache, memory: Memory, settings: Settings) -> None:
+    def __init__(
+        self,
+        api: KubernetesApi,
+        cache: Cache,
+        memory: Memory,
+        settings: Settings,
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._api = api
         self._cache = cache
         self._memory = memory
         self._settings = settings
+        self._refused = refused
 
     async def apply(self, observed: Observed, plan: Plan, now: datetime) -> None:
         """Does everything in the plan, in its order.
@@ -71,8 +82,20 @@ class Applier:
         Raises:
             ApiError: the first that is not expected; what follows it was not done.
         """
+        refused: RefusedError | None = None
         for action in plan.actions:
-            await self._do(observed.search, action, now)
+            try:
+                await self._do(observed.search, action, now)
+            except RefusedError as error:
+                if isinstance(action, WriteTrial):
+                    self._note_refusal(observed.search, action, error, now)
+                    return  # the next pass plans without this trial: what comes later in this one may rest on it
+                self._refused(type(action).__name__)
+                if not isinstance(action, DeleteJob | EnsurePredictor | DeletePredictor):
+                    raise
+                refused = refused or error  # nothing rests on it
+        if refused is not None:
+            raise refused
 
     async def _do(self, search: SearchView, action: Action, now: datetime) -> None:
         memory = self._memory.of(search.uid)
@@ -100,10 +123,18 @@ class Applier:
         trial, status = action.trial, action.status
         body = _status_patch(trial.uid, trial.version, _with_nulls(status))
         await self._patch_status(TRIALS, search.namespace, trial.name, trial.uid, body)
+        memory.made(TRIAL_STATUS, trial.name)
         if status.progress != trial.status.progress:
             memory.progress_written[trial.uid] = now
         self._say(search, action.decision, trial=trial.name, phase=status.phase)
         await self._note(search, action.notes, now)
+
+    def _note_refusal(self, search: SearchView, action: WriteTrial, error: RefusedError, now: datetime) -> None:
+        """One trial's status is refused: its own trouble, told by a condition, and tried again ever more seldom."""
+        self._refused(type(action).__name__)
+        problem = Problem(constants.REASON_STATUS_REFUSED, f"the API server refuses its status: {error.message[:1000]}")
+        self._memory.of(search.uid).refused(TRIAL_STATUS, action.trial.name, problem, now, self._settings)
+        log.warning("status refused", namespace=search.namespace, trial=action.trial.name, error=error.message)
 
     async def _write_search(self, search: SearchView, action: WriteSearch, now: datetime) -> None:
         status = _with_nulls(action.status)

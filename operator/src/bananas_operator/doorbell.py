@@ -20,7 +20,7 @@ from bananas_operator.queue import SearchKey
 from bananas_operator.resources import FIELD_SELECTOR, LABEL_SELECTOR, WATCHED, Json, Resource
 from bananas_operator.settings import Settings
 
-STOP_SECONDS = 2
+STOP_SECONDS = 0.5
 """kopf sometimes misses that it is to stop; nothing is lost when it is cut off."""
 
 Hear = Callable[[Resource, str, Json], None]
@@ -64,15 +64,18 @@ async def listen(cache: Cache, ring: Callable[[SearchKey], None], settings: Sett
 
 
 async def _watch(hear: Hear, settings: Settings, stop: threading.Event) -> None:
-    await kopf.operator(
-        registry=make_registry(hear),
-        settings=make_settings(settings),
-        standalone=True,
-        identity=constants.MANAGER_OPERATOR,  # else kopf asks for the user's name, which UID 65532 has not
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        stop_flag=stop,
-    )
+    try:
+        await kopf.operator(
+            registry=make_registry(hear),
+            settings=make_settings(settings),
+            standalone=True,
+            identity=constants.MANAGER_OPERATOR,  # else kopf asks for the user's name, which UID 65532 has not
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            stop_flag=stop,
+        )
+    finally:
+        stop.set()  # a thread of kopf's waits for it, and keeps the loop from ending
 
 
 def make_registry(hear: Hear) -> kopf.OperatorRegistry:
@@ -93,6 +96,7 @@ def make_settings(settings: Settings) -> kopf.OperatorSettings:
     made.posting.enabled = False
     made.peering.standalone = True
     made.scanning.disabled = True
+    made.queueing.exit_timeout = 0.1  # there is nothing to finish: an event is taken at once
     made.watching.chunk_size = settings.page_size
     made.watching.connect_timeout = settings.request_timeout_seconds
     for resource, selector in LABEL_SELECTOR.items():

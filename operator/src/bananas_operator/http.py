@@ -20,6 +20,7 @@ from bananas_core.errors import ContractError
 from bananas_operator.cache import Cache, owner_of
 from bananas_operator.election import Election
 from bananas_operator.memory import Memory
+from bananas_operator.parse import read_status
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import JOBS, TRIALS
 
@@ -85,7 +86,7 @@ class Http:
                 status=404, text=f"no trial {message.namespace}/{message.trial} of UID {message.trial_uid}\n"
             )
         search_uid = owner_of(trial)
-        status = NASTrialStatus.model_validate(trial.get("status") or {})
+        status, _ = read_status(NASTrialStatus, trial.get("status") or {})
         current = max(status.attempts, self._newest_attempt(search_uid, message.trial_uid))
         if message.attempt != current or current <= status.settled_attempt or status.phase in TERMINAL_PHASES:
             return web.Response(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from bananas_core.contract import ProgressMessage
+from bananas_operator.resources import TRIAL_STATUS
 from bananas_operator.settings import Settings
 from bananas_operator.views import Facts, Finding, Problem, ProgressView
 
@@ -74,8 +75,10 @@ class SearchMemory:
         self.first_pass = self.first_pass or now
         return self.first_pass
 
-    def forget_trials(self, living: set[str]) -> None:
-        """Drops the progress of trials that have ended or are gone."""
+    def forget_trials(self, living: set[str], named: set[str]) -> None:
+        """Drops the progress of trials that have ended or are gone, and what was found of those that are gone."""
+        for kind, name in [key for key in self.findings if key[0] == TRIAL_STATUS and key[1] not in named]:
+            del self.findings[kind, name]
         for uid in {*self.progress, *self.progress_written} - living:
             self.progress.pop(uid, None)
             self.progress_written.pop(uid, None)

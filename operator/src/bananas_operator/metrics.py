@@ -42,6 +42,17 @@ class PassMetrics:
             constants.METRIC_RECONCILE_ERRORS, "Passes that failed, by error.", ("error",), registry=registry
         )
 
+        self._refused = Counter(
+            constants.METRIC_REFUSED_WRITES,
+            "Writes that the API server refused for good.",
+            ("action",),
+            registry=registry,
+        )
+
+    def refused(self, action: str) -> None:
+        """Counts a write that was refused."""
+        self._refused.labels(action).inc()
+
     def timed(self) -> AbstractContextManager[object]:
         """Times a pass."""
         timer: AbstractContextManager[object] = self._seconds.time()

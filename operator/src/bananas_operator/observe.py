@@ -67,7 +67,7 @@ class Observer:
             jobs = self._jobs(search)
         memory = self._memory.of(search.uid)
         jobs, ask_again_at = await self._mounts.explain(search.namespace, jobs, now)
-        memory.forget_trials({trial.uid for trial in trials if not trial.terminal})
+        memory.forget_trials({t.uid for t in trials if not t.terminal}, {t.name for t in trials})
         return Observed(
             search=search,
             trials=trials,

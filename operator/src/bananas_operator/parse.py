@@ -4,8 +4,9 @@ Called by `observe`. A field that Kubernetes may leave out gets its meaning here
 `Problem` of the view, never an exception, because one bad object must not hide the others.
 """
 
+from copy import deepcopy
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -47,8 +48,37 @@ def controller_uid(item: Json) -> str | None:
     return next((owner["uid"] for owner in owners if owner.get("controller")), None)
 
 
+S = TypeVar("S", NASSearchStatus, NASTrialStatus)
+
+
+def read_status(model: type[S], raw: Json) -> tuple[S, str | None]:
+    """A status, and the first field of it that cannot be read, if there is one; the others are kept.
+
+    A field that is merely unknown is of a later release and passed over, as it is when the status is written.
+    """
+    given, problem = deepcopy(raw), None
+    while True:
+        try:
+            return model.model_validate(given), problem
+        except ValidationError as error:
+            for found in error.errors(include_url=False):
+                place = found["loc"]
+                if found["type"] == "extra_forbidden":
+                    _remove(given, place)
+                    continue
+                problem = problem or first_problem(error, "status")
+                if not place or given.pop(str(place[0]), None) is None:
+                    return model(), problem
+
+
+def _remove(given: Any, place: tuple[int | str, ...]) -> None:
+    for part in place[:-1]:
+        given = given[part]
+    given.pop(place[-1], None)
+
+
 def search_view(item: Json) -> SearchView:
-    """A search; a spec that the core refuses becomes its problem."""
+    """A search; a spec that the core refuses becomes its problem. Of a status that cannot be read the rest is taken."""
     metadata = item["metadata"]
     spec: NASSearchSpec | None = None
     problem: str | None = None
@@ -62,7 +92,7 @@ def search_view(item: Json) -> SearchView:
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
         generation=metadata.get("generation", 0),
-        status=NASSearchStatus.model_validate(item.get("status") or {}),
+        status=read_status(NASSearchStatus, item.get("status") or {})[0],  # what is lost is found anew from the trials
         spec=spec,
         problem=problem,
         deleting="deletionTimestamp" in metadata,
@@ -71,7 +101,7 @@ def search_view(item: Json) -> SearchView:
 
 def trial_view(item: Json, search: SearchView) -> TrialView:
     """A trial of a search; what keeps it from being admitted becomes its problem."""
-    metadata = item["metadata"]
+    metadata, raw = item["metadata"], item.get("status") or {}
     annotations: dict[str, str] = metadata.get("annotations") or {}
     spec: NASTrialSpec | None = None
     problem: Problem | None = None
@@ -82,15 +112,19 @@ def trial_view(item: Json, search: SearchView) -> TrialView:
         problem = _trial_problem(metadata, spec, digest, search)
     except ValidationError as error:
         problem = Problem(constants.REASON_INVALID_TRIAL, first_problem(error, "spec"))
+    status, unread = read_status(NASTrialStatus, raw)
+    if unread is not None and status.phase != raw.get("phase"):
+        status = status.model_copy(update={"phase": "Running"})  # nobody knows: it takes its place
     return TrialView(
         name=metadata["name"],
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
         index=spec.index if spec is not None else 2**31,
-        status=NASTrialStatus.model_validate(item.get("status") or {}),
+        status=status,
         spec=spec,
         hash=digest,
         problem=problem,
+        unreadable=Problem(constants.REASON_INVALID_STATUS, unread) if unread is not None else None,
         deleting="deletionTimestamp" in metadata,
         cancelled=bool(annotations.get(constants.ANNOTATION_CANCEL)),
         retried_at=_asked_at(annotations.get(constants.ANNOTATION_RETRY, "")),

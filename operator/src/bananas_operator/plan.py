@@ -69,6 +69,7 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     actions += _predictor(seen, statuses, wanted=works)
     if works and stall is None and _proposals_needed(seen, statuses):
         stall = stalls.find_predictor_stall(seen)
+    stall = stall or stalls.find_stuck_trial(seen) or stalls.find_stuck_trial(promoted.seen)
     outcome, promotion_status, winner = promotion.outcome(seen, statuses, promoted, outcome)
     actions += winner
     status = conditions.search_status(seen, statuses, stall, outcome, promoted.statuses, promotion_status)
@@ -87,7 +88,7 @@ def _advance_trials(seen: Survey, statuses: Statuses) -> list[WriteTrial]:
     writes = []
     has_success = seen.has_success
     for trial in seen.observed.trials:
-        if not trial.in_flight or trial.deleting:
+        if not trial.in_flight or trial.deleting or seen.stuck(trial):
             continue
         rules = Rules(retries, has_success, seen.now, seen.settings, saves)
         status = steered(seen, trial, _advanced(seen, trial, rules))
@@ -156,7 +157,7 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None, *, taken:
     for trial in seen.observed.trials:
         if at_work >= spec.parallelism:
             break
-        waits = trial.in_flight and not trial.deleting and trial.uid not in seen.attempts
+        waits = trial.in_flight and not (trial.deleting or seen.stuck(trial)) and trial.uid not in seen.attempts
         if not waits or statuses[trial.uid].phase != "Queued" or not _may_start(seen, trial, stall):
             continue
         number = next_attempt_number(trial, seen.jobs(trial))
@@ -209,6 +210,7 @@ def _delete_jobs(seen: Survey) -> list[DeleteJob]:
     return [
         DeleteJob(job.name, job.uid, stops=is_stopped(trial, job))
         for trial in seen.observed.trials
+        if not seen.stuck(trial)
         for job in seen.jobs(trial)
         if not job.deleting and (is_stopped(trial, job) or _is_spent(seen, trial, job))
     ]

@@ -40,6 +40,9 @@ SERVICE_ACCOUNTS: Final = Resource("v1", "ServiceAccount", "serviceaccounts")
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 ROLE_BINDINGS: Final = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 
+TRIAL_STATUS: Final = "NASTrial status"
+"""Kind of a finding: a status that the API server refuses."""
+
 WATCHED: Final = (SEARCHES, TRIALS, JOBS, PODS, DEPLOYMENTS, EVENTS)
 """In the order in which they are listed: what is caused comes after its cause, so that a status that mentions a Job is
 never newer than the list of Jobs."""

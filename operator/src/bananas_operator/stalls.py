@@ -11,7 +11,7 @@ from bananas_core.names import job_name, predictor_name
 from bananas_operator.attempts import next_attempt_number, waits_for_mending
 from bananas_operator.classify import CONFIG_REASONS, IMAGE_REASONS, Blocked, Running
 from bananas_operator.facts import refusal
-from bananas_operator.resources import DEPLOYMENTS, JOBS
+from bananas_operator.resources import DEPLOYMENTS, JOBS, TRIAL_STATUS
 from bananas_operator.survey import Survey
 from bananas_operator.views import ContainerWaiting, DeploymentView, Finding, PodView, Problem, TrialView
 
@@ -151,6 +151,19 @@ def _waits_for_quota(survey: Survey, problem: Problem) -> bool:
     """A used-up quota that lets some trials run makes the others wait, as full nodes do: it holds up nothing else."""
     runs = any(isinstance(attempt.outcome, Running) for attempt in survey.attempts.values())
     return runs and problem.reason == constants.REASON_QUOTA_EXCEEDED
+
+
+def find_stuck_trial(survey: Survey) -> Stall | None:
+    """A trial whose status cannot be read or written; it takes its place, and all others go on."""
+    for trial in survey.observed.trials:
+        refused = survey.observed.finding(TRIAL_STATUS, trial.name)
+        problem = trial.unreadable or (refused.problem if refused is not None else None)
+        if problem is None or trial.deleting:
+            continue
+        advice = "Mend or delete the trial, or install the release that wrote it"
+        text = f"trial {trial.name}: {problem.message}. {advice}; the others go on"
+        return Stall(Problem(problem.reason, text), holds_admission=False, holds_jobs=False)
+    return None
 
 
 # --- predictor ---

@@ -12,6 +12,7 @@ from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_operator import silence
 from bananas_operator.attempts import Attempt, current_attempt, is_healthy
 from bananas_operator.placement import Avoided, avoided
+from bananas_operator.resources import TRIAL_STATUS
 from bananas_operator.settings import Settings
 from bananas_operator.views import JobView, Observed, Problem, TrialView, is_admitted
 
@@ -55,6 +56,11 @@ class Survey:
         attempt = self.attempts.get(trial.uid)
         progress = self.observed.progress_of.get(trial.uid)
         return attempt is not None and is_healthy(attempt, progress, self.now, self.settings)
+
+    def stuck(self, trial: TrialView) -> bool:
+        """Whether its status must be left as it is: it cannot be read, or was refused just now."""
+        refused = self.observed.finding(TRIAL_STATUS, trial.name)
+        return trial.unreadable is not None or (refused is not None and self.now < refused.retry_at)
 
     def works(self, trial: TrialView) -> bool:
         """Whether a trial takes a slot: in flight by its status, or by a Job that its status does not know of yet."""

@@ -120,6 +120,8 @@ class TrialView:
     hash: str = ""
     problem: Problem | None = None
     """Why it cannot be admitted, whatever the others are."""
+    unreadable: Problem | None = None
+    """What of its status cannot be read: it is left as it is, and takes its place."""
     deleting: bool = False
     cancelled: bool = False
     """Whether a person has given it up."""
@@ -277,6 +279,10 @@ class Observed:
         """Progress by trial UID."""
         return dict(self.progress)
 
+    @cached_property
+    def _finding_of(self) -> dict[tuple[str, str], Finding]:
+        return {(found.kind, found.name): found for found in self.findings}
+
     def finding(self, kind: str, name: str) -> Finding | None:
         """What was found of an object that the operator wanted to make."""
-        return next((found for found in self.findings if found.kind == kind and found.name == name), None)
+        return self._finding_of.get((kind, name))
