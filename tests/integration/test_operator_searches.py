@@ -339,7 +339,7 @@ async def test_a_foreign_predictor_deployment_is_left_alone_and_told(lab: Callab
 
 
 async def test_trials_of_a_search_of_the_same_name_made_anew_are_not_taken_over(lab: Callable[..., Any]) -> None:
-    async with lab() as it:
+    async with lab(resync_seconds=0.2) as it:
         it.world.proposes = False
         first = it.create(search())
         it.api.create("NASTrial", trial(first, 0))
@@ -347,9 +347,9 @@ async def test_trials_of_a_search_of_the_same_name_made_anew_are_not_taken_over(
         stray = trial(first, 1)
         it.api.delete("NASSearch", "s")
         it.create(search())
-        it.api.create("NASTrial", stray)  # its owner is gone, the garbage collector is slow
         await it.until("the new one is seen", lambda: it.status().get("phase"))
-        await asyncio.sleep(0.2)
+        it.api.create("NASTrial", stray)  # its owner is gone, the garbage collector is slow
+        await it.lists_again(2)
         assert it.trials("Pending") == it.trials()
         assert it.status()["trials"]["pending"] == 0
 

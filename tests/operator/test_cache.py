@@ -134,3 +134,22 @@ def test_a_foreign_job_that_was_read_by_its_name_is_not_expected_from_the_watch(
     assert not cache.put(JOBS, foreign, "list")
     clock.now = 100
     assert cache.seconds_untold() == 0
+
+
+def test_an_object_made_anew_under_its_name_takes_the_place_of_the_deleted_one_whoever_is_heard_first() -> None:
+    cache = Cache(clock=Clock())
+    cache.put(TRIALS, item("old", 10, name="s-0"), "watch")
+    cache.put(TRIALS, item("new", 20, name="s-0"), "watch")  # the deletion is heard later
+    assert versions(cache) == {"new": "20"}
+    cache.put(TRIALS, item("old", 15, name="s-0"), "watch")
+    cache.remove(TRIALS, item("old", 18, name="s-0"))
+    assert versions(cache) == {"new": "20"}
+
+
+def test_an_object_that_is_older_than_its_namesake_is_not_taken() -> None:
+    cache = Cache(clock=Clock())
+    cache.put(SEARCHES, item("new", 20, "NASSearch", name="s"), "list")
+    assert not cache.put(SEARCHES, item("old", 10, "NASSearch", name="s"), "watch")
+    found = cache.search(SearchKey("lab", "s"))
+    assert found is not None
+    assert found["metadata"]["uid"] == "new"

@@ -55,16 +55,18 @@ def lean(item: Json) -> Json:
 
 
 class _Kind:
-    """The objects of one kind, and an index by owner."""
+    """The objects of one kind, and indices by owner and by name."""
 
     def __init__(self) -> None:
         self.items: dict[str, Json] = {}
         self.by_owner: dict[str, dict[str, None]] = {}
+        self.by_name: dict[SearchKey, str] = {}
 
     def put(self, item: Json) -> None:
         self.remove(uid_of(item))
         self.items[uid_of(item)] = item
         self.by_owner.setdefault(owner_of(item), {})[uid_of(item)] = None
+        self.by_name[_key(item)] = uid_of(item)
 
     def remove(self, uid: str) -> None:
         item = self.items.pop(uid, None)
@@ -73,6 +75,13 @@ class _Kind:
             self.by_owner[owner].pop(uid, None)
             if not self.by_owner[owner]:
                 del self.by_owner[owner]
+            if self.by_name.get(_key(item)) == uid:
+                del self.by_name[_key(item)]
+
+    def namesake(self, item: Json) -> Json | None:
+        """Another object of this name: one of the two is gone already."""
+        uid = self.by_name.get(_key(item))
+        return self.items[uid] if uid is not None and uid != uid_of(item) else None
 
 
 class Cache:
@@ -81,7 +90,6 @@ class Cache:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._kinds = {resource: _Kind() for resource in WATCHED}
-        self._searches: dict[SearchKey, str] = {}
         self._gone: dict[str, float] = {}
         self._told: dict[str, int] = {}
         self._untold: dict[str, float] = {}
@@ -96,13 +104,18 @@ class Cache:
         foreign = resource in LABEL_SELECTOR and not owner_of(item)  # read by its name; no watch will ever tell of it
         if uid in self._gone or foreign:
             return False
+        namesake = self._kinds[resource].namesake(item)
+        if (
+            namesake is not None
+        ):  # made anew under the same name: the older one is gone, whether or not a watch has told
+            if version_of(namesake) > version:
+                return False
+            self._drop(resource, uid_of(namesake))
         self._listen(resource, uid, version, source)
         known = self._kinds[resource].items.get(uid)
         if known is not None and version_of(known) > version:
             return False
         self._kinds[resource].put(item)
-        if resource is SEARCHES:
-            self._searches[_key(item)] = uid
         return known is None or version_of(known) < version
 
     def remove(self, resource: Resource, item: Json) -> None:
@@ -130,7 +143,7 @@ class Cache:
 
     def search(self, key: SearchKey) -> Json | None:
         """The search of this namespace and name."""
-        uid = self._searches.get(key)
+        uid = self._kinds[SEARCHES].by_name.get(key)
         return self._kinds[SEARCHES].items.get(uid) if uid is not None else None
 
     def searches(self) -> list[Json]:
@@ -182,13 +195,10 @@ class Cache:
             self._untold.setdefault(uid, self._clock())
 
     def _drop(self, resource: Resource, uid: str) -> None:
-        item = self._kinds[resource].items.get(uid)
         self._kinds[resource].remove(uid)
         self._told.pop(uid, None)
         self._untold.pop(uid, None)
         self._gone[uid] = self._clock()
-        if item is not None and resource is SEARCHES and self._searches.get(_key(item)) == uid:
-            del self._searches[_key(item)]
 
     def forget_gone(self, older_than_seconds: float) -> None:
         """Drops tombstones that no late event can need any more."""
@@ -196,8 +206,8 @@ class Cache:
         self._gone = {uid: when for uid, when in self._gone.items() if when > limit}
 
 
-def _key(search: Json) -> SearchKey:
-    return SearchKey(search["metadata"]["namespace"], search["metadata"]["name"])
+def _key(item: Json) -> SearchKey:
+    return SearchKey(item["metadata"].get("namespace", ""), item["metadata"]["name"])
 
 
 class Lister:
