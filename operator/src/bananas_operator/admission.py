@@ -83,7 +83,9 @@ def end(
     for trial in survey.observed.trials:
         status = statuses[trial.uid]
         waits = status.phase == "Queued" and trial.uid not in survey.attempts
-        if not (trial.deleting or survey.stuck(trial)) and (status.phase == "Pending" or (verdict == "failed" and waits)):
+        if not (trial.deleting or survey.stuck(trial)) and (
+            status.phase == "Pending" or (verdict == "failed" and waits)
+        ):
             yield cancel(trial, trial.problem or _ending(verdict, reached, status), survey, statuses)
 
 
