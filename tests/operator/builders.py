@@ -10,7 +10,7 @@ from bananas_core.api.trial import Origin, TableSpec
 from bananas_core.contract import Report
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.nasbench201 import OPERATIONS, Nasbench201Architecture
-from bananas_operator.job import template_hash
+from bananas_core.workload.job import template_hash
 from bananas_operator.predictor import build_deployment
 from bananas_operator.predictor import template_hash as predictor_hash
 from bananas_operator.settings import Settings

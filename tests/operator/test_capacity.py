@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bananas_core import constants
+from bananas_core.workload.capacity import Limit, admits, can_do_without, limit
+from bananas_core.workload.surroundings import ClaimView, NodeView, QuotaView, Taint, claim_view, node_view, quantity
 from bananas_operator.actions import WriteSearch
-from bananas_operator.capacity import Limit, admits, can_do_without, limit
 from bananas_operator.plan import plan
-from bananas_operator.surroundings import ClaimView, NodeView, QuotaView, Taint, claim_view, node_view, quantity
 from bananas_operator.views import Facts
 
 from .builders import SETTINGS, at, observed, search, spec

@@ -9,7 +9,8 @@ import yaml
 
 from bananas_core import constants, contract
 from bananas_core.contract import TrialFile
-from bananas_operator.job import build_job, build_sample_job, template_hash
+from bananas_core.workload.job import build_sample_job, template_hash
+from bananas_operator.job import build_job
 from bananas_operator.predictor import build_deployment, build_role_binding, build_service_account
 from bananas_operator.settings import Settings
 from bananas_operator.views import TrialView

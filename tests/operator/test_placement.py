@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bananas_core import constants
+from bananas_core.workload.surroundings import ClaimView, NodeView
 from bananas_operator.actions import CreateJob, WriteSearch, WriteTrial
 from bananas_operator.attempts import stamp
 from bananas_operator.job import build_job
 from bananas_operator.placement import MAX_AVOIDED, Avoided, Placement, affinity, avoided, claim_label, place
 from bananas_operator.plan import plan
-from bananas_operator.surroundings import ClaimView, NodeView
 from bananas_operator.views import Facts, TrialView
 
 from .builders import SETTINGS, at, ended, job, observed, pod, search, spec, trial

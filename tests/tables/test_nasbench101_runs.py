@@ -123,7 +123,7 @@ def test_numbers_of_double_precision_are_kept_as_they_are(tmp_path: Path) -> Non
     assert table.runs(cell(LINE))[2] == run_of(figures(2, 108), 4)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(order=st.permutations(range(30)))
 def test_the_order_of_the_records_of_different_runs_does_not_matter_for_the_mean(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]

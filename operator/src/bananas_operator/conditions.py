@@ -10,7 +10,8 @@ from bananas_core import constants
 from bananas_core.api import Condition, NASSearchStatus, NASTrialStatus
 from bananas_core.api.promotion import PromotionStatus
 from bananas_core.api.search import GpuSeconds, Interruptions, TrialCounts
-from bananas_operator import budgets, capacity
+from bananas_core.workload import capacity
+from bananas_operator import budgets
 from bananas_operator.actions import Note
 from bananas_operator.attempts import stamp
 from bananas_operator.best import best

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec
-from bananas_operator import pod
+from bananas_core.workload import pod
+from bananas_core.workload.job import build_sample_job, template_hash
+from bananas_core.workload.surroundings import ClaimView, claim_view
 from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import AlreadyExistsError, NotFoundError, RefusedError
 from bananas_operator.inventory import Inventory
-from bananas_operator.job import build_sample_job, template_hash
 from bananas_operator.memory import CheckedFacts, SearchMemory
 from bananas_operator.resources import CLAIMS, JOBS
 from bananas_operator.settings import Settings
-from bananas_operator.surroundings import ClaimView, claim_view
 from bananas_operator.views import Facts, Problem, SearchView
 
 QUOTA = re.compile(r"exceeded quota: ([^\s,]+)")

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import structlog
 
+from bananas_core.workload.surroundings import NodeView, QuotaView, node_view, quota_view
 from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import ApiError, RefusedError
 from bananas_operator.resources import NODES, QUOTAS, Json, Resource
 from bananas_operator.settings import Settings
-from bananas_operator.surroundings import NodeView, QuotaView, node_view, quota_view
 
 log = structlog.get_logger()
 V = TypeVar("V", NodeView, QuotaView)

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from bananas_core import constants
 from bananas_core.names import job_name, predictor_name
-from bananas_operator import job as job_module
+from bananas_core.workload import job as job_module
+from bananas_core.workload.pod import digest
 from bananas_operator import predictor as predictor_module
 from bananas_operator.cache import Cache
 from bananas_operator.client import KubernetesApi
@@ -25,7 +26,6 @@ from bananas_operator.parse import (
     search_view,
     trial_view,
 )
-from bananas_operator.pod import digest
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import DEPLOYMENTS, EVENTS, JOBS, PODS, TRIALS, Json
 from bananas_operator.settings import Settings

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec
-from bananas_operator import capacity
+from bananas_core.workload import capacity
+from bananas_core.workload.surroundings import ClaimView
 from bananas_operator.resources import Json
 from bananas_operator.settings import Settings
-from bananas_operator.surroundings import ClaimView
 from bananas_operator.views import Facts, TrialView
 
 FAULTS_IN_A_ROW: Final = 2

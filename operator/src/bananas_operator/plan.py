@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.names import predictor_name
+from bananas_core.workload.job import template_hash
 from bananas_operator import admission, budgets, conditions, promotion, silence, stalls
 from bananas_operator.actions import (
     Action,
@@ -25,7 +26,7 @@ from bananas_operator.actions import (
 from bananas_operator.attempts import Attempt, Rules, advance, give_up, next_attempt_number, supersede
 from bananas_operator.classify import Blocked, FatalForSearch, FatalForTrial, Retryable, Running, Waiting
 from bananas_operator.classify import classify as classify_job
-from bananas_operator.job import build_job, template_hash
+from bananas_operator.job import build_job
 from bananas_operator.placement import place
 from bananas_operator.predictor import build_deployment, build_role_binding, build_service_account
 from bananas_operator.predictor import template_hash as predictor_hash

@@ -5,7 +5,7 @@ from typing import Final
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec
 from bananas_core.names import predictor_name
-from bananas_operator import pod
+from bananas_core.workload import pod
 from bananas_operator.resources import Json
 from bananas_operator.settings import Settings
 from bananas_operator.views import SearchView

@@ -14,7 +14,8 @@ from bananas_core.api import NASTrialSpec, NASTrialStatus
 from bananas_core.api.promotion import PromotedResult, PromotionStatus
 from bananas_core.api.trial import Origin
 from bananas_core.names import best_name, promoted_name
-from bananas_operator import pod, stalls
+from bananas_core.workload import pod
+from bananas_operator import stalls
 from bananas_operator.actions import CreateTrial, EnsureConfigMap, WriteTrial
 from bananas_operator.admission import admission_changes
 from bananas_operator.attempts import stamp

@@ -7,7 +7,7 @@ from functools import cached_property
 from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
 from bananas_core.api.trial import TERMINAL_PHASES, Progress
 from bananas_core.contract import ProgressMessage
-from bananas_operator.surroundings import ClaimView, NodeView, QuotaView
+from bananas_core.workload.surroundings import ClaimView, NodeView, QuotaView
 
 
 def is_admitted(status: NASTrialStatus) -> bool:

@@ -1,4 +1,5 @@
-"""How many trials the cluster can ever hold at once, and where one fits. Pure; called by `conditions` and `placement`.
+"""How many trials the cluster can ever hold at once, and where one fits. Pure; the operator's condition and choice of a node follow
+from it, and the plugin's plan.
 
 It is an estimate for a person, and for the choice whether a node can be done without: selectors, required node affinity,
 taints and what nodes can allocate are weighed as the scheduler does; what other pods use at the moment is not.
@@ -11,8 +12,7 @@ from typing import Any
 
 from bananas_core.api import NASSearchSpec
 from bananas_core.api.template import Toleration, TrialTemplate
-from bananas_operator.surroundings import NodeView, QuotaView, Taint, quantity
-from bananas_operator.views import Facts
+from bananas_core.workload.surroundings import NodeView, QuotaView, Surroundings, Taint, quantity
 
 TRANSIENT_TAINTS = "node.kubernetes.io/"
 """Taints by which Kubernetes says how a node is at the moment; `capacity` asks what it can ever hold."""
@@ -27,12 +27,12 @@ class Limit:
     by_quota: bool = False
 
 
-def limit(spec: NASSearchSpec, facts: Facts) -> Limit | None:
+def limit(spec: NASSearchSpec, around: Surroundings) -> Limit | None:
     """The tightest bound that is known; None where none is."""
     asks = requests(spec.trial.template)
-    bounds = [_quota_limit(quota, asks) for quota in facts.quotas or ()]
-    if facts.nodes is not None:
-        bounds.append(_node_limit(spec.trial.template, asks, facts))
+    bounds = [_quota_limit(quota, asks) for quota in around.quotas or ()]
+    if around.nodes is not None:
+        bounds.append(_node_limit(spec.trial.template, asks, around))
     known = [bound for bound in bounds if bound is not None]
     return min(known, key=lambda bound: bound.trials, default=None)
 
@@ -44,7 +44,7 @@ def requests(template: TrialTemplate) -> dict[str, float]:
     return {"pods": 1.0, **{name: amount for name, text in asked.items() if (amount := quantity(text)) > 0}}
 
 
-def can_do_without(names: frozenset[str], spec: NASSearchSpec, facts: Facts) -> bool:
+def can_do_without(names: frozenset[str], spec: NASSearchSpec, around: Surroundings) -> bool:
     """Whether another node than these is ready to take a trial."""
     template = spec.trial.template
     asks = requests(template)
@@ -54,7 +54,7 @@ def can_do_without(names: frozenset[str], spec: NASSearchSpec, facts: Facts) -> 
         and not node.cordoned
         and admits(node, template, transient=True)
         and slots(node, asks) > 0
-        for node in facts.nodes or ()
+        for node in around.nodes or ()
     )
 
 
@@ -92,8 +92,8 @@ def _quota_limit(quota: QuotaView, asks: dict[str, float]) -> Limit | None:
     return Limit(trials, text, by_quota=True)
 
 
-def _node_limit(template: TrialTemplate, asks: dict[str, float], facts: Facts) -> Limit:
-    nodes = facts.nodes or ()
+def _node_limit(template: TrialTemplate, asks: dict[str, float], around: Surroundings) -> Limit:
+    nodes = around.nodes or ()
     matching = [node for node in nodes if admits(node, template)]
     if not matching:
         return Limit(
@@ -101,7 +101,7 @@ def _node_limit(template: TrialTemplate, asks: dict[str, float], facts: Facts) -
             f"none of {len(nodes)} nodes matches nodeSelector, affinity and tolerations of spec.trial.template",
         )
     held = [slots(node, asks) for node in matching]
-    shared = next((claim for claim in facts.claims if claim.of_one_node), None)
+    shared = next((claim for claim in around.claims if claim.of_one_node), None)
     if shared is not None:
         text = f"{shared.field} {shared.name} can be mounted on one node at a time, which holds {max(held)} trials"
         return Limit(max(held), text)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from bananas_core import constants
 from bananas_core.api.template import PodPlacement
 from bananas_core.model import Model
-from bananas_operator.resources import Json
+from bananas_core.workload import Json
 
 USER: Final = 65532
 """User and group of every pod of ours ("nonroot" of distroless images); fixed, so that attempts on a shared volume agree

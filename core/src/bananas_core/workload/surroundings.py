@@ -1,4 +1,4 @@
-"""What a search finds around it: nodes, quotas and claims, frozen and typed. Asked by `facts`, weighed by `capacity`.
+"""What a search finds around it: nodes, quotas and claims, frozen and typed. Weighed by `capacity`.
 
 Parsed here and nowhere else, from objects that are not ours; a field that is absent or cannot be read counts as nothing,
 because what follows from it is advice to a person.
@@ -7,9 +7,9 @@ because what follows from it is advice to a person.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
-from bananas_operator.resources import Json
+from bananas_core.workload import Json
 
 _QUANTITY: Final = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -63,6 +63,22 @@ class ClaimView:
     def of_one_node(self) -> bool:
         """Whether the pods of a single node can mount it."""
         return bool(self.modes) and self.modes <= {"ReadWriteOnce", "ReadWriteOncePod"}
+
+
+class Surroundings(Protocol):
+    """What is known of a cluster."""
+
+    @property
+    def nodes(self) -> tuple[NodeView, ...] | None:
+        """All nodes; None where they may not be listed."""
+
+    @property
+    def quotas(self) -> tuple[QuotaView, ...] | None:
+        """Those of the namespace; None where they may not be listed."""
+
+    @property
+    def claims(self) -> tuple[ClaimView, ...]:
+        """Those of the search that are there."""
 
 
 def quantity(text: str | float) -> float:
