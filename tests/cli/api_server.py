@@ -86,10 +86,13 @@ class ApiServer:
     def take(self, method: str, target: str, body: Object) -> Answer:
         """What a PATCH or POST brings."""
         self.bodies.append((method, target, body))
+        if method == "POST" and urlsplit(target).path not in self.answers:
+            self.requests.append(target)
+            return 201, body
         answer = self.answer(target)
         if method == "PATCH" and answer[0] == 200:
             assert isinstance(answer[1], dict)
-            answer[1]["metadata"].setdefault("annotations", {}).update(body["metadata"]["annotations"])
+            answer[1]["metadata"].setdefault("annotations", {}).update(body["metadata"].get("annotations", {}))
         return answer
 
     def log(self, target: str) -> list[bytes] | None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,9 +20,13 @@ from rich.console import Console
 
 from bananas_cli.best import BestFormat, best_json, drawing_view, genotype_text
 from bananas_cli.cluster import Cluster
-from bananas_cli.errors import CliError
+from bananas_cli.errors import CliError, NotPossible
 from bananas_cli.export import export_json
+from bananas_cli.ground import survey
 from bananas_cli.logs import Wanted, log_pieces
+from bananas_cli.manifest import read_manifest
+from bananas_cli.plan import plan as make_plan
+from bananas_cli.plan_view import plan_json, plan_view
 from bananas_cli.report import report_html
 from bananas_cli.snapshot import RawObject, Snapshot, parse_search, parse_snapshot
 from bananas_cli.status import status_view
@@ -55,6 +60,13 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write. Unset: standard output.", show_default=False)
 ]
 Limit = Annotated[int, typer.Option(help="Rows to show, best first; 0 is all.", min=0)]
+
+
+class PlanFormat(StrEnum):
+    """For whom a plan is."""
+
+    SCREEN = "screen"
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,41 @@ def export(
         print(text)
     else:
         _write(output, text + "\n")
+
+
+@commands.command()
+def plan(
+    file: Annotated[Path, typer.Option("--filename", "-f", help="File with a NASSearch; - is standard input.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            help="Search to take times from. Unset: one with the same recipe, if there is any.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        PlanFormat, typer.Option("--output", "-o", help="screen for people, json for programs.")
+    ] = PlanFormat.SCREEN,
+) -> None:
+    """What a search would be: its Jobs, volumes, quota, image, nodes and GPU hours. Nothing is made.
+
+    Exit code 1 if it would be refused or could not run.
+    """
+    manifest = read_manifest(file)
+    if namespace and manifest.namespace and namespace != manifest.namespace:
+        raise NotPossible(
+            f"{file}: metadata.namespace is {manifest.namespace}, -n says {namespace}; want the same, or one of them"
+        )
+    cluster = Cluster.of(kubeconfig, context, namespace or manifest.namespace)
+    found = make_plan(manifest, survey(cluster, manifest, like))
+    match output:
+        case PlanFormat.SCREEN:
+            _console().print(plan_view(found))
+        case PlanFormat.JSON:
+            print(plan_json(found))
+    raise typer.Exit(1 if found.bad else 0)
 
 
 @commands.command()

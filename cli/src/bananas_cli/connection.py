@@ -5,6 +5,7 @@ Called by `cluster`, which knows what to ask. Every exception of the client libr
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from bananas_core import constants
 TIMEOUT_SECONDS: Final = (5.0, 30.0)
 """To connect, and between two bytes."""
 MERGE_PATCH: Final = "application/merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
 OURS: Final = f"/apis/{constants.API_VERSION}/namespaces"
 """Under it are searches and trials."""
 
@@ -143,9 +145,10 @@ class Connection:
             )
         if status == 401:
             return Refused(f"{self.host} does not accept the credentials of this context; log in anew")
-        if status == 403:
+        # Of a 403 with another word not the person is refused but the object: by quota, Pod Security, a policy.
+        if status == 403 and (not message or _NO_RIGHT.search(message)):
             return Refused(f"{message or 'not allowed'}; ask for {_rights(method, path)} there")
-        if status in (400, 409, 422):
+        if status in (400, 403, 409, 422):
             return Invalid(_one_line(message or body))
         return Unreachable(f"{self.host} answered {status} {reason}: {_one_line(message or body)}")
 
@@ -159,8 +162,10 @@ def _rights(method: str, path: str) -> str:
     return f"{_RESOURCES.get(resource, 'get')} on {'pods/log' if resource == 'log' else resource}"
 
 
+_NO_RIGHT: Final = re.compile(r"\bcannot \w+ ")
+"""How an authorizer's word differs from an admission plugin's."""
 _RESOURCES: Final = {
-    "pods": "list",
+    "pods": "list and create",
     "log": "get",
     "jobs": "create",
     "persistentvolumeclaims": "get",
