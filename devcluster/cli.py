@@ -27,7 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     paths = Paths.from_environment()
     try:
-        return _run(options, paths)
+        return _flushed(_run(options, paths))
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the very end
+        return 0
     except Refused as refusal:
         say(f"a cluster cannot run here. Nothing was changed.\n{refusal}")
         return 2
@@ -37,6 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted; `up` goes on from here, `down` takes away what there is")
         return 130
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once what was printed is out: a reader that has gone is noticed here and not at the very end."""
+    sys.stdout.flush()
+    return code
 
 
 def _run(options: argparse.Namespace, paths: Paths) -> int:

@@ -39,8 +39,17 @@ def test_retry_of_a_failed_trial_has_its_architecture_offered_anew(server: ApiSe
     assert abs(wish(server, "retry") - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_retry_counts_though_the_clusters_clock_is_ahead(server: ApiServer, terminal: Terminal) -> None:
-    server.put((builders.search(), [trial(3, "Failed", failure=FAILURE, completionTime="2999-01-01T00:00:00Z")]))
+@pytest.mark.parametrize(
+    "made",
+    [
+        trial(3, "Failed", failure=FAILURE, completionTime="2999-01-01T00:00:00Z"),
+        trial(3, "Queued", settledTime="2999-01-01T00:00:00Z", nextAttemptTime="2999-01-01T00:01:00Z"),
+    ],
+)
+def test_retry_counts_though_the_clusters_clock_is_ahead(
+    server: ApiServer, terminal: Terminal, made: dict[str, Any]
+) -> None:
+    server.put((builders.search(), [made]))
     assert terminal.run("retry", "demo-3")[0] == 0
     assert wish(server, "retry") == datetime(2999, 1, 1, 0, 0, 1, tzinfo=UTC)
 
@@ -110,7 +119,7 @@ def test_of_several_trials_each_is_steered_by_itself(server: ApiServer, terminal
 def test_missing_rights_to_steer_are_named(server: ApiServer, terminal: Terminal) -> None:
     server.put((builders.search(), [trial(3, "Running")]))
     take = server.take
-    message = 'nastrials.nas.bananas.dev "demo-3" is forbidden: User "me" cannot patch'
+    message = 'nastrials.nas.bananas.dev "demo-3" is forbidden: User "me" cannot patch resource "nastrials"'
     server.take = lambda *_: refusal(403, "Forbidden", message)  # type: ignore[method-assign]
     assert f"{message}; ask for patch on nastrials there" in terminal.refuse("cancel", "demo-3")
     server.take = take  # type: ignore[method-assign]

@@ -80,7 +80,7 @@ def _bound(search: Search) -> str:
 
 def _ended_at(trial: Trial) -> datetime:
     """By the cluster's clock, which may be ahead of ours: a wish counts only if it came later."""
-    return parse_time(trial.status.completion_time) or trial.created
+    return parse_time(trial.status.completion_time or trial.status.settled_time) or trial.created
 
 
 def _stamp(when: datetime) -> str:
