@@ -225,6 +225,31 @@ def stalled() -> tuple[Object, list[Object]]:
     )
 
 
+def suspended() -> tuple[Object, list[Object]]:
+    """Paused by its user, with every bound that a budget has."""
+    budget = {
+        "trials": 20,
+        "gpuHours": 8,
+        "wallClock": "12h",
+        "targetAccuracy": 0.95,
+        "noImprovementTrials": 40,
+    }
+    return (
+        search(
+            spec={"budget": budget, "suspend": True},
+            phase="Suspended",
+            startTime=stamp(0),
+            conditions=[
+                condition("Ready", "Suspended", "spec.suspend is true", "False"),
+                condition("Suspended", "Suspended", "spec.suspend is true; 2 trials wait to go on"),
+            ],
+            trials={"queued": 2},
+            inFlight=2,
+        ),
+        [trial(index, "Queued", message="stopped: the search was suspended") for index in range(2)],
+    )
+
+
 def failed() -> tuple[Object, list[Object]]:
     """Given up."""
     failure = {"reason": "DataInvalid", "message": "cifar10.npz: y_train has 100 labels, x_train 50,000 images"}

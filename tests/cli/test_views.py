@@ -20,6 +20,7 @@ STATES: dict[str, Callable[[], tuple[builders.Object, list[builders.Object]]]] =
     "empty": builders.empty,
     "running": builders.running,
     "stalled": builders.stalled,
+    "suspended": builders.suspended,
     "failed": builders.failed,
     "complete": builders.complete,
     "promoted": builders.promoted,
@@ -89,6 +90,18 @@ def test_a_running_search_shows_all_that_a_person_asks() -> None:
         "demo-10 failed, OutOfDeviceMemory: the network needs 11.2 GiB, the device has 8 GiB",
     ]
     assert [part for part in want if part not in got] == [], got
+
+
+def test_a_suspended_search_says_so_and_for_how_long_and_what_else_would_end_it() -> None:
+    got = status_of(builders.suspended())
+    want = [
+        "Suspended",
+        "Suspended: spec.suspend is true; 2 trials wait to go on",
+        "ran for 10 min, suspended for 20 min",
+    ]
+    want += ["Ends at 8 GPU hours, or 12h of wall clock, or 95.00 %, or 40 results without a new best"]
+    assert [part for part in want if part not in got] == [], got
+    assert "Suspended: spec.suspend is true" in status_line(builders.snapshot(builders.suspended()), builders.NOW)
 
 
 def test_a_search_that_is_late_says_so_and_promises_nothing() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bananas_core.api.search import Strategy
 from bananas_core.api.trial import TrialPhase
-from bananas_predictor.offers import World, offers, surplus
+from bananas_predictor.offers import World, offers, retries, surplus
 from bananas_predictor.search import Asked, Search, TrialRecord
 from bananas_predictor.spaces import SPACES
 
@@ -102,3 +102,20 @@ def test_rounds_of_a_random_search_are_all_of_one_size() -> None:
     seen = world([], budget=30, parallelism=2)
     asked = replace(seen.asked, strategy=Strategy(name="random"))
     assert offers(replace(seen, asked=asked, batch_size=4)) == 4
+
+
+def failed(count: int) -> tuple[TrialRecord, ...]:
+    return tuple(TrialRecord(index, ARCHITECTURE, "Failed") for index in range(count))
+
+
+@pytest.mark.parametrize(("budget", "want_again", "want_new"), [(100, 2, 0), (6, 1, 0), (5, 0, 0)])
+def test_what_a_person_wants_again_goes_first_and_needs_a_place_in_the_budget(
+    budget: int, want_again: int, want_new: int
+) -> None:
+    asked = replace(world(["Failed", "Failed", "Running", "Running", "Pending"], budget=budget, parallelism=2))
+    asked = replace(asked, retries=failed(2))
+    assert (len(retries(asked)), offers(asked)) == (want_again, want_new)
+
+
+def test_nothing_is_tried_again_while_the_search_is_closed() -> None:
+    assert retries(replace(world([], budget=9, parallelism=1, is_open=False), retries=failed(1))) == ()

@@ -63,7 +63,7 @@ class Observer:
         trials = self._trials(search)
         await self._confirm_absent_jobs(search, trials)
         jobs = self._jobs(search)
-        if await self._confirm_absent_pods(search, trials, jobs):
+        if await self._confirm_absent_pods(search, trials, jobs) or await self._confirm_unsuspended(search, jobs):
             jobs = self._jobs(search)
         memory = self._memory.of(search.uid)
         jobs, ask_again_at = await self._mounts.explain(search.namespace, jobs, now)
@@ -164,6 +164,19 @@ class Observer:
                     self._cache.put(JOBS, await self._api.get(JOBS, search.namespace, name), "list")
                 except NotFoundError:
                     continue
+
+    async def _confirm_unsuspended(self, search: SearchView, jobs: tuple[JobView, ...]) -> bool:
+        """Whether a Job was read whose pod was ended from outside: the news that a queue has suspended it may come later."""
+        asked = False
+        for job in jobs:
+            ended = job.pod is not None and isinstance(job.pod.state, ContainerEnded) and job.pod.deletion is not None
+            if ended and not (job.suspended or job.deleting or job.complete or job.failed):
+                asked = True
+                try:
+                    self._cache.put(JOBS, await self._api.get(JOBS, search.namespace, job.name), "list")
+                except NotFoundError:
+                    continue
+        return asked
 
     async def _confirm_absent_pods(
         self, search: SearchView, trials: tuple[TrialView, ...], jobs: tuple[JobView, ...]
