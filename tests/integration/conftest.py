@@ -61,6 +61,7 @@ FAST = {
     "recheck_limit_seconds": 0.2,
     "request_timeout_seconds": 5,
     "identity": "lab",  # that of a container begun anew in its pod: the Lease is its own at once
+    "status_seconds": 0.1,
 }
 
 

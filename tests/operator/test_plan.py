@@ -666,3 +666,22 @@ def test_a_result_shows_its_last_epoch_even_if_progress_was_lost_on_the_way() ->
     found = writes(decide(seen))["s-0"].progress
     assert found is not None
     assert (found.epoch, found.epochs) == (9, 9)
+
+
+def test_numbers_of_a_search_wait_to_be_written_together_and_words_do_not() -> None:
+    before = settled(observed(trial(0, "Queued"), trial(1, "Queued")))
+    running_now = replace(
+        before, trials=(trial(0, "Running", attempts=1), trial(1, "Queued")), status_held_until=at(105)
+    )
+    todo = decide(replace(running_now, jobs=(job(0, 1, pod(running())), job(1, 1, pod()))))
+    assert (todo.held, [a for a in todo.actions if isinstance(a, WriteSearch)]) == (True, [])
+    later = decide(replace(running_now, jobs=(job(0, 1, pod(running())), job(1, 1, pod()))), 105)
+    assert (later.held, status(later).trials.running) == (False, 1)
+    scaled = replace(running_now.search, spec=spec(parallelism=3), generation=2)
+    assert status(decide(replace(running_now, search=scaled))).observed_generation == 2
+
+
+def test_a_job_that_waits_for_its_container_is_worth_no_write() -> None:
+    assert writes(decide(observed(trial(0, "Queued"), jobs=(job(0, 1, pod()),)))) == {}
+    after = trial(0, "Queued", attempts=1, settled_attempt=1, message="interrupted: x", next_attempt_time=None)
+    assert writes(decide(observed(after, jobs=(job(0, 2, pod()),))))["s-0"].message is None

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ from tests.predictor.fake_cluster import NAMESPACE, SEARCH, UID, FakeCluster, ph
 from tests.predictor.tiny_space import TINY
 
 TABLE = load_table("nasbench201", None)
-QUICK = PodSettings(NAMESPACE, SEARCH, UID, retry_seconds=0.001, longest_retry_seconds=0.01, conflict_seconds=0.01)
+QUICK = PodSettings(
+    NAMESPACE, SEARCH, UID, retry_seconds=0.001, longest_retry_seconds=0.01, conflict_seconds=0.01, publish_seconds=0
+)
 
 
 def accuracy_of(raw: Raw) -> float:
@@ -58,7 +61,9 @@ class Run:
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Waits for a condition; an error of the loop is the test's."""
-        deadline = asyncio.get_running_loop().time() + 60  # the first fit waits for torch, which a busy machine loads slowly
+        deadline = (
+            asyncio.get_running_loop().time() + 60
+        )  # the first fit waits for torch, which a busy machine loads slowly
         while not holds():
             assert self._task is not None
             if self._task.done():
@@ -555,3 +560,35 @@ async def test_a_trial_that_was_given_up_after_its_admission_keeps_its_place_in_
         cluster.touch()
         await run.until(lambda: len(cluster.phases()) == 2 and len(cluster.statuses) >= before, "no third")
         assert len(cluster.phases()) == 2
+
+
+async def test_numbers_wait_for_more_to_be_said_with_them_but_not_at_the_end() -> None:
+    now = 0.0
+    cluster = FakeCluster(search_object(trials=8, parallelism=2, initial=4))
+    slow = replace(QUICK, publish_seconds=1000)
+    task = asyncio.create_task(
+        loop.run(TrialEvaluation(cluster, slow, PredictorMetrics(NAMESPACE, SEARCH), lambda: now))
+    )
+    try:
+        done = finished(cluster)
+
+        def idle() -> None:
+            cluster.admit()
+            running = [raw for raw in cluster.by_index() if phase_of(raw) == "Running"]
+            if running and not done():
+                if cluster.phases().count("Pending") + cluster.phases().count("Running") > 2:
+                    assert cluster.statuses == [], "there is more to come"
+                cluster.set_status(running[0], **succeed(running[0]))
+                cluster.admit()
+                cluster.touch()
+
+        cluster.idle = idle
+        cluster.touch()
+        deadline = asyncio.get_running_loop().time() + 60
+        while not (done() and cluster.statuses and cluster.statuses[-1]["forecasts"] == 4):
+            assert asyncio.get_running_loop().time() < deadline, cluster.statuses
+            await asyncio.sleep(0.001)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -101,3 +101,5 @@ class Plan:
 
     actions: tuple[Action, ...] = ()
     again_at: datetime | None = None
+    held: bool = False
+    """Whether numbers of the search's status have changed that wait for others to be written with them."""

@@ -82,6 +82,8 @@ class Applier:
         Raises:
             ApiError: the first that is not expected; what follows it was not done.
         """
+        memory = self._memory.of(observed.search.uid)
+        memory.status_held_since = (memory.status_held_since or now) if plan.held else None
         refused: RefusedError | None = None
         for action in plan.actions:
             try:

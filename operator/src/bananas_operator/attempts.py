@@ -89,13 +89,19 @@ def advance(trial: TrialView, attempt: Attempt, progress: ProgressView | None, r
     """The status that follows."""
     match attempt.outcome:
         case Waiting(message):
-            return _with(trial.status, phase="Queued", attempts=attempt.number, message=message)
+            return _waiting(trial, attempt, message)
         case Running(started):
             return _running(trial, attempt, started, progress, rules)
         case Blocked() as blocked:
             return _blocked(trial, attempt, blocked, rules)
         case ended:
             return _ended(trial, attempt, ended, rules)
+
+
+def _waiting(trial: TrialView, attempt: Attempt, message: str | None) -> NASTrialStatus:
+    """A number alone is not worth a write: until a container runs, the Job itself tells it."""
+    status = _with(trial.status, phase="Queued", attempts=attempt.number, message=message)
+    return trial.status if status == _with(trial.status, attempts=attempt.number) else status
 
 
 def _ended(trial: TrialView, attempt: Attempt, outcome: Ended, rules: Rules) -> NASTrialStatus:

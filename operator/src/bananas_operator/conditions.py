@@ -4,6 +4,7 @@ It depends on what is there, not on what happened: an idle search gets the very 
 """
 
 from collections import Counter
+from datetime import datetime
 from typing import Literal
 
 from bananas_core import constants
@@ -20,7 +21,7 @@ from bananas_operator.facts import refusal
 from bananas_operator.placement import Avoided
 from bananas_operator.stalls import Stall
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
-from bananas_operator.views import Problem, TrialView
+from bananas_operator.views import Observed, Problem, TrialView
 
 Statuses = dict[str, NASTrialStatus]
 _SUSPENDED = Problem(constants.REASON_SUSPENDED, "spec.suspend is true")
@@ -69,6 +70,29 @@ def search_status(
         estimated_completion_time=budgets.estimate(survey, statuses) if verdict == "open" else None,
     )
     return status.model_copy(update={"paused_seconds": budgets.paused_seconds(old, status, survey.now)})
+
+
+def is_held(observed: Observed, new: NASSearchStatus, now: datetime) -> bool:
+    """Whether a status differs from the one that is there in numbers only, and may wait for others to be written with it."""
+    old, until = observed.search.status, observed.status_held_until
+    return old != new and until is not None and now < until and _without_numbers(old) == _without_numbers(new)
+
+
+def _without_numbers(status: NASSearchStatus) -> NASSearchStatus:
+    numbers = NASSearchStatus()
+    return status.model_copy(
+        update={
+            "conditions": tuple(
+                found.model_copy(update={"message": ""}) if found.type == constants.CONDITION_PROGRESSING else found
+                for found in status.conditions
+            ),
+            "trials": numbers.trials,
+            "in_flight": numbers.in_flight,
+            "gpu_seconds": numbers.gpu_seconds,
+            "interruptions": numbers.interruptions,
+            "estimated_completion_time": None,
+        }
+    )
 
 
 def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, ...]:

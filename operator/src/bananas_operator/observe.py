@@ -4,7 +4,7 @@ It only reads. Before anything is concluded from an absence (a Job that should b
 the API server is asked directly, because each watch lags on its own.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bananas_core import constants
 from bananas_core.names import job_name, predictor_name
@@ -79,6 +79,7 @@ class Observer:
             watched_since=memory.since(now),
             donors=self._donors(search, trials),
             ask_again_at=ask_again_at,
+            status_held_until=(memory.status_held_since or now) + timedelta(seconds=self._settings.status_seconds),
             predictor_checked_at=memory.predictor_checked_at,
         )
 

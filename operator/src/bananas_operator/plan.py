@@ -74,9 +74,11 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     outcome, promotion_status, winner = promotion.outcome(seen, statuses, promoted, outcome)
     actions += winner
     status = conditions.search_status(seen, statuses, stall, outcome, promoted.statuses, promotion_status)
-    if status != observed.search.status:
+    held = conditions.is_held(observed, status, now)
+    if status != observed.search.status and not held:
         actions.append(WriteSearch(status, conditions.transition_notes(observed.search.status, status)))
-    return Plan(tuple(actions), _again_at(seen, promoted.seen, budgets.due(seen, statuses), actions))
+    dues = [budgets.due(seen, statuses), observed.status_held_until if held else None]
+    return Plan(tuple(actions), _again_at(seen, promoted.seen, dues, actions), held)
 
 
 # --- trials ---
@@ -283,13 +285,13 @@ def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:
 # --- time ---
 
 
-def _again_at(seen: Survey, promoted: Survey, due: datetime | None, actions: list[Action]) -> datetime | None:
+def _again_at(seen: Survey, promoted: Survey, dues: list[datetime | None], actions: list[Action]) -> datetime | None:
     """When the plan may change although nothing happens."""
     steps = WriteTrial | CreateTrial | CreateJob | EnsurePredictor | DeletePredictor
     if any(isinstance(action, steps) for action in actions):
         return seen.now  # the next step follows from what was just written, or from its refusal
     now, settings = seen.now, seen.settings
-    times: list[datetime] = [due] if due is not None else []
+    times = [due for due in dues if due is not None]
     for part in (seen, promoted):
         for trial in part.observed.trials:
             times += _trial_times(part, trial)

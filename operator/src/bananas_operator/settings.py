@@ -98,6 +98,11 @@ class Settings(BaseModel):
         120, description="A predictor not available for this long is worth a condition."
     )
     unschedulable_seconds: Seconds = Field(15, description="A pod not placed for this long is worth a message.")
+    status_seconds: Seconds = Field(
+        5,
+        description="Numbers of a search's status wait this long for others, to be written with them: an end, an admission and "
+        "a start follow each other closely.",
+    )
     progress_seconds: Seconds = Field(
         60, description="Between writes of a trial's progress: 1000 trials make 17 a second."
     )

@@ -263,6 +263,8 @@ class Observed:
     """Trials whose results may be taken over, by name; only where spec.trial.reuseResults asks for it."""
     ask_again_at: datetime | None = None
     """When the question comes again why a container does not start."""
+    status_held_until: datetime | None = None
+    """Until when numbers of the search's status need not be written; None: write them."""
     predictor_checked_at: datetime | None = None
     """When ServiceAccount and RoleBinding were last seen to be there."""
 

@@ -32,6 +32,8 @@ class PodSettings:
     """Long enough to spare an API server in trouble, short enough that a person does not notice."""
     conflict_seconds: float = 5
     """Pause before another look at an object of somebody else that bears the name of our next trial."""
+    publish_seconds: float = 10
+    """What the predictor says of its forecasts waits this long for more to be said with it."""
     dead_seconds: float = 120
     """/healthz fails when lists and watches have given nothing for so long."""
 

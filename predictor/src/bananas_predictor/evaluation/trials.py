@@ -71,6 +71,8 @@ class TrialEvaluation:
         self._message = ""
         self._published: PredictorStatus | None = None
         self._wake_at: float | None = None
+        self._held_since: float | None = None
+        self._is_near_its_end = False
         self._pause = settings.retry_seconds
         self._logged: dict[str, str] = {}
         self._space: tuple[SpaceSettings, SearchSpace] | None = None
@@ -109,8 +111,9 @@ class TrialEvaluation:
         known = self._published or owner.predictor
         status = self._status(search, known)
         self._metrics.show(status)
-        if status == known:
+        if status == known or self._holds(status, known):
             return
+        self._held_since = None
         try:
             await self._cluster.apply_search_status(write_status(owner, status))
         except TemporaryError as error:
@@ -121,6 +124,18 @@ class TrialEvaluation:
             return
         self._published = status
         self._log.info("status", **status.to_kubernetes())
+
+    def _holds(self, status: PredictorStatus, known: PredictorStatus) -> bool:
+        """Whether it differs in numbers only, and may wait for more to be said with it: results come in swarms."""
+        words = ("reason", "message", "exhausted")
+        if self._is_near_its_end or any(getattr(status, word) != getattr(known, word) for word in words):
+            return False
+        if self._held_since is None:
+            self._held_since = self._clock()
+        left = self._held_since + self._settings.publish_seconds - self._clock()
+        if left > 0:
+            self._look_again(left)
+        return left > 0
 
     # --- observing ---
 
@@ -201,6 +216,8 @@ class TrialEvaluation:
             self._reason = "" if trials else constants.REASON_WARM_START_UNUSABLE
             self._message = why_not[:MAX_MESSAGE]
         spec = search.spec
+        offered = sum(trial.status.phase != "Cancelled" or _given_up(trial) for trial in trials)
+        self._is_near_its_end = offered >= spec.budget.trials
         return World(
             asked=self._asked(search.spec),
             trials=tuple(record(trial, spec.seed) for trial in trials),
@@ -291,7 +308,7 @@ class TrialEvaluation:
         self._pause = min(2 * self._pause, self._settings.longest_retry_seconds)
 
     def _look_again(self, seconds: float) -> None:
-        self._wake_at = self._clock() + seconds
+        self._wake_at = min(self._clock() + seconds, self._wake_at or float("inf"))
 
     def _rest(self) -> float | None:
         return None if self._wake_at is None else max(0.0, self._wake_at - self._clock())
