@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bananas_core.attempt import Attempt, run, write_atomically
@@ -105,6 +105,7 @@ def test_without_a_checkpoint_directory_only_the_termination_message_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["termination", "trial.json"]
 
 
+@settings(deadline=None)  # it waits for the disk
 @given(st.binary(max_size=2000), st.binary(max_size=2000))
 def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(
     tmp_path_factory: pytest.TempPathFactory, first: bytes, second: bytes
