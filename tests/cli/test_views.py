@@ -292,3 +292,19 @@ def test_a_snapshot_orders_results_by_their_end() -> None:
     early = builders.trial(1, completionTime=builders.stamp(10))
     snapshot: Snapshot = builders.snapshot((builders.search(), [late, early]))
     assert [trial.name for trial, _ in snapshot.results()] == ["demo-1", "demo-0"]
+
+
+def test_what_nodes_did_to_the_trials_is_shown_where_there_is_something() -> None:
+    search, trials = builders.running()
+    plain = words(status_view(parse_snapshot(search, trials), builders.NOW))
+    assert "Interruptions" not in plain
+    assert "Avoided" not in plain
+    search["status"]["interruptions"] = {"total": 5, "preemptions": 3}
+    search["status"]["avoidedNodes"] = ["gpu-7"]
+    search["status"]["conditions"].append(
+        builders.condition("Oversubscribed", "TooFewNodes", "spec.parallelism is 8, but the nodes hold 2 trials")
+    )
+    shown = words(status_view(parse_snapshot(search, trials), builders.NOW))
+    assert "5 attempts ended from outside, 3 of them preempted" in shown
+    assert "Avoided gpu-7" in shown
+    assert "TooFewNodes: spec.parallelism is 8" in shown

@@ -122,6 +122,9 @@ def _summary(snapshot: Snapshot, now: datetime) -> Table:
     if ended.total:
         words = f"{ended.total} attempts ended from outside, {ended.preemptions} of them preempted; no failures"
         grid.add_row("Interruptions", Text(words))
+    if search.status.avoided_nodes:
+        words = f"{', '.join(search.status.avoided_nodes)}: attempts failed there twice in a row"
+        grid.add_row("Avoided", Text(words, style="yellow"))
     grid.add_row("Time", Text(_time_words(search, now)))
     bounds = _bounds(search)
     if bounds:
@@ -257,6 +260,7 @@ def _notices(search: Search) -> list[RenderableType]:
     ]
     if all(condition is None for condition, _ in found):
         found.append((search.lacking(constants.CONDITION_READY), "yellow"))
+    found.append((search.condition(constants.CONDITION_OVERSUBSCRIBED), "yellow"))
     out: list[RenderableType] = []
     for condition, style in found:
         if condition is not None:
