@@ -239,3 +239,37 @@ def test_more_parallelism_than_the_cluster_holds_is_a_condition_with_numbers(clu
     assert "spec.parallelism is 8" in message
     assert "nvidia.com/gpu 1" in message
     assert done(cluster, "greedy", namespace)["trials"]["succeeded"] == 3
+
+
+def claim(cluster: Cluster, name: str, namespace: str, mode: str) -> None:
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"accessModes": [mode], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}},
+        }
+    )
+
+
+def test_a_claim_of_one_node_is_told_and_its_trials_run_together(cluster: Cluster, namespace: str) -> None:
+    claim(cluster, "disk", namespace, "ReadWriteOnce")
+    cluster.volume("disk", namespace)
+    cluster.apply(table_search("tied", namespace, trials=4, parallelism=2, seconds=3, checkpoints={"claim": "disk"}))
+    running(cluster, "tied", namespace, 2)
+    progressing = condition(cluster.get("nassearch", "tied", namespace), "Progressing")
+    assert "spec.checkpoints.claim disk is of one node" in progressing["message"]
+    assert done(cluster, "tied", namespace)["trials"]["succeeded"] == 4
+
+
+def test_a_claim_of_one_pod_is_refused_for_two_trials_at_once(cluster: Cluster, namespace: str) -> None:
+    claim(cluster, "disk", namespace, "ReadWriteOncePod")
+    cluster.apply(table_search("alone", namespace, trials=2, parallelism=2, checkpoints={"claim": "disk"}))
+
+    def reason() -> str:
+        return str(condition(cluster.get("nassearch", "alone", namespace), "Stalled")["reason"])
+
+    wait_for("it is refused", lambda: reason() == "ClaimOfOnePod", seconds=30)
+    assert cluster.list("jobs", namespace) == []
+    cluster.kubectl("scale", "nassearch/alone", "--replicas=1", "-n", namespace)
+    wait_for("it is not", lambda: reason() == "AsExpected", seconds=30)
