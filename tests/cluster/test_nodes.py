@@ -112,7 +112,7 @@ def kill(_cluster: Cluster, pod: Object) -> None:
 def test_a_pod_ended_from_outside_is_an_interruption_and_told_as_what_it_was(
     cluster: Cluster, namespace: str, end: Callable[[Cluster, Object], None], preemptions: int
 ) -> None:
-    cluster.apply(table_search("ended", namespace, trials=1, parallelism=1, seconds=5))
+    cluster.apply(table_search("ended", namespace, trials=1, parallelism=1, seconds=15))
     [pod] = running(cluster, "ended", namespace)
     end(cluster, pod)
     assert done(cluster, "ended", namespace)["interruptions"] == {"total": 1, "preemptions": preemptions}

@@ -45,7 +45,8 @@ def test_every_failure_that_an_attempt_can_end_in_is_explained_where_a_person_lo
     for code, reason in product(range(256), ("", "Error", "OOMKilled", "StartError", "Unknown", "Anything")):
         states.append(ContainerEnded(code, reason, "", None, now))
     pod_reasons = ("", "Evicted", "DeadlineExceeded", "OutOfcpu", "UnexpectedAdmissionError", "Anything")
-    found = {constants.REASON_INTERRUPTED, constants.REASON_HANG, constants.REASON_INVALID_TRIAL}  # of trial and silence
+    judged_without_an_end = {constants.REASON_INTERRUPTED, constants.REASON_HANG, constants.REASON_INVALID_TRIAL}
+    found = set(judged_without_an_end)
     for state, pod_reason, mount in product(states, pod_reasons, (None, "no disk")):
         phase = "Pending" if isinstance(state, ContainerWaiting) else "Failed"
         view = replace(pod, state=state, reason=pod_reason, mount_problem=mount, phase=phase)

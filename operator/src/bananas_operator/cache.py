@@ -14,11 +14,13 @@ import structlog
 from bananas_core import constants
 from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import ApiError, ExpiredError, ThrottledError
+from bananas_operator.last_words import LastWords
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import (
     EVENTS,
     FIELD_SELECTOR,
     LABEL_SELECTOR,
+    PODS,
     SEARCHES,
     WATCHED,
     Json,
@@ -94,6 +96,7 @@ class Cache:
         self._told: dict[str, int] = {}
         self._untold: dict[str, float] = {}
         self._suspects: set[tuple[Resource, str, str]] = set()
+        self.last_words = LastWords(clock)
 
     # --- in ---
 
@@ -121,6 +124,8 @@ class Cache:
     def remove(self, resource: Resource, item: Json) -> None:
         """Drops an object that was deleted, for good: a UID never comes back."""
         self._drop(resource, uid_of(item))
+        if resource is PODS:
+            self.last_words.keep(item)
 
     def replace(self, resource: Resource, items: Iterable[Json], list_version: int) -> None:
         """Takes a full list: what it lacks is gone, unless it is younger than the list."""
@@ -195,15 +200,19 @@ class Cache:
             self._untold.setdefault(uid, self._clock())
 
     def _drop(self, resource: Resource, uid: str) -> None:
+        item = self._kinds[resource].items.get(uid)
         self._kinds[resource].remove(uid)
         self._told.pop(uid, None)
         self._untold.pop(uid, None)
         self._gone[uid] = self._clock()
+        if item is not None and resource is PODS:
+            self.last_words.keep(item)
 
     def forget_gone(self, older_than_seconds: float) -> None:
         """Drops tombstones that no late event can need any more."""
         limit = self._clock() - older_than_seconds
         self._gone = {uid: when for uid, when in self._gone.items() if when > limit}
+        self.last_words.forget(older_than_seconds)
 
 
 def _key(item: Json) -> SearchKey:

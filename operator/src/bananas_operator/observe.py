@@ -132,11 +132,12 @@ class Observer:
     # --- Jobs ---
 
     def _jobs(self, search: SearchView) -> tuple[JobView, ...]:
-        pods = self._pods(search, "trial", job_module.CONTAINER)
+        pods = _by_controller(self._cache.owned(PODS, search.uid), "trial", job_module.CONTAINER)
+        gone = _by_controller(self._cache.last_words.of(search.uid), "trial", job_module.CONTAINER)
         views = []
         for item in self._cache.owned(JOBS, search.uid):
             uid = item["metadata"]["uid"]
-            pod = _latest(pods.get(uid, []))
+            pod = _latest(pods.get(uid, [])) or _latest(gone.get(uid, []))
             view = job_view(item, pod, self._refusal(uid) if pod is None else None)
             if view is not None and controller_uid(item) == view.trial_uid:
                 views.append(view)
@@ -146,14 +147,6 @@ class Observer:
         events = self._cache.owned(EVENTS, job_uid)
         newest = max(events, key=lambda event: int(event["metadata"]["resourceVersion"]), default=None)
         return str(newest.get("message", "")) if newest is not None else None
-
-    def _pods(self, search: SearchView, component: str, container: str) -> dict[str, list[PodView]]:
-        """Pods of a component, by UID of their controller."""
-        found: dict[str, list[PodView]] = {}
-        for item in self._cache.owned(PODS, search.uid):
-            if item["metadata"]["labels"].get(constants.LABEL_COMPONENT) == component:
-                found.setdefault(controller_uid(item) or "", []).append(pod_view(item, container))
-        return found
 
     async def _confirm_absent_jobs(self, search: SearchView, trials: tuple[TrialView, ...]) -> None:
         present = {item["metadata"]["name"] for item in self._cache.owned(JOBS, search.uid)}
@@ -208,7 +201,8 @@ class Observer:
         name = predictor_name(search.name)
         for item in self._cache.owned(DEPLOYMENTS, search.uid):
             if item["metadata"]["name"] == name and controller_uid(item) == search.uid:
-                pods = self._pods(search, "predictor", predictor_module.CONTAINER)
+                found = self._cache.owned(PODS, search.uid)
+                pods = _by_controller(found, "predictor", predictor_module.CONTAINER)
                 return deployment_view(item, tuple(view for views in pods.values() for view in views))
         return None
 
@@ -221,6 +215,15 @@ def _asked(search: SearchView) -> str:
     table = spec.table.to_kubernetes() if spec.table is not None else None
     promote = spec.promote.to_kubernetes() if spec.promote is not None else None
     return digest([spec.space, spec.evaluator, table, spec.trial.recipe.to_kubernetes(), promote])
+
+
+def _by_controller(items: list[Json], component: str, container: str) -> dict[str, list[PodView]]:
+    """Pods of a component, by UID of their controller."""
+    found: dict[str, list[PodView]] = {}
+    for item in items:
+        if item["metadata"]["labels"].get(constants.LABEL_COMPONENT) == component:
+            found.setdefault(controller_uid(item) or "", []).append(pod_view(item, container))
+    return found
 
 
 def _latest(pods: list[PodView]) -> PodView | None:
