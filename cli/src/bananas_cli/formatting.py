@@ -7,10 +7,13 @@ from typing import Final
 from bananas_cli.snapshot import Trial
 from bananas_core.api.promotion import PromotedResult
 from bananas_core.spaces import Architecture
+from bananas_core.spaces.custom import CustomArchitecture
 from bananas_core.spaces.darts import DartsArchitecture, Edge
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_core.spaces.nasbench201 import Nasbench201Architecture
 
+SHORT_TEXT: Final = 40
+"""Characters of an architecture of a space that is not ours."""
 SHORT: Final = {
     "none": "none",
     "skip_connect": "skip",
@@ -94,6 +97,8 @@ def short(architecture: Architecture) -> str:
             return " ".join([*(SHORT[op] for op in cell.ops), f"({cell.adjacency.count('1')} edges)"])
         case Nasbench201Architecture(ops=ops):
             return " ".join(SHORT[op] for op in ops)
+        case CustomArchitecture(text=text):
+            return text if len(text) <= SHORT_TEXT else f"{text[: SHORT_TEXT - 1]}…"
 
 
 def _counts(cell: tuple[Edge, ...]) -> str:

@@ -12,11 +12,13 @@ or a cluster and keeps no other state than what it was told.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from bananas_core.api.search import Constraints, Strategy
 from bananas_core.api.trial import Origin, TrialPhase
+from bananas_core.errors import ArchitectureError
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
 from bananas_predictor.history import History
@@ -24,6 +26,7 @@ from bananas_predictor.repeats import Row, row_of_result, rows_of
 from bananas_predictor.spaces import Cells, SearchSpace, named_space
 from bananas_predictor.spaces.constrained import Constrained, constrained
 from bananas_predictor.spaces.costs import NetworkShape
+from bananas_predictor.spaces.custom import CustomSpace, space_of
 from bananas_predictor.strategies import Fit, strategy_of
 
 
@@ -97,7 +100,7 @@ class Search:
 
     def __init__(
         self,
-        space: Space | SearchSpace,
+        space: Space | SearchSpace | CustomSpace[Any],
         strategy: Strategy,
         seed: int,
         records: Iterable[TrialRecord] = (),
@@ -123,10 +126,12 @@ class Search:
         """
         self.exhausted: bool | None = None
         """Whether the last `ask` found no architecture that was not proposed before; None before the first."""
-        space = named_space(space) if isinstance(space, str) else space
+        searched = named_space(space) if isinstance(space, str) else space
+        if not isinstance(searched, SearchSpace):
+            searched = space_of(searched, "space")
         known = tuple(known)
         self._asked = Asked(
-            constrained(space, constraints, shape),
+            constrained(searched, constraints, shape),
             strategy,
             seed,
             repeats,
@@ -192,6 +197,7 @@ class Search:
                     f"trial {record.index}: architecture {record.architecture.to_text()} differs from the one known: "
                     f"{known.architecture.to_text()}"
                 )
+            self._pack(record)
             self._records[record.index] = record
 
     def replace(self, records: Sequence[TrialRecord]) -> None:
@@ -254,7 +260,7 @@ class Search:
         for number in lacking:
             index = self._next_index()
             made.append(Proposal(index, architecture, origin or Origin(method="random"), number))
-            self._records[index] = TrialRecord(index, architecture, "Pending", None, origin, number)
+            self.tell([TrialRecord(index, architecture, "Pending", None, origin, number)])
         return made
 
     def _next_index(self) -> int:
@@ -292,11 +298,19 @@ class Search:
             next_index=self._next_index(),
         )
 
+    def _pack(self, record: TrialRecord) -> None:
+        """Packs an architecture, once."""
+        known = self._cells.get(record.index)
+        if known is not None and known[0] == record.architecture:
+            return
+        try:
+            (cell,) = self._space.pack([record.architecture])
+        except ArchitectureError as error:
+            raise InputError(f"trial {record.index}: architecture: {error}") from error
+        self._cells[record.index] = (record.architecture, cell)
+
     def _packed(self, records: Sequence[TrialRecord]) -> Cells:
-        """(n, ...) cells of the records; each architecture is packed once."""
-        new = [r for r in records if r.index not in self._cells or self._cells[r.index][0] != r.architecture]
-        for record, cell in zip(new, self._space.pack([r.architecture for r in new]), strict=True):
-            self._cells[record.index] = (record.architecture, cell)
+        """(n, ...) cells of the records."""
         if not records:
             return self._space.pack([])
         return np.stack([self._cells[record.index][1] for record in records])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bananas_core.spaces import Space
+from bananas_tables.custom import read_custom
 from bananas_tables.errors import SpaceWithoutTable, TableInvalid
 from bananas_tables.nasbench101 import read_nasbench101
 from bananas_tables.nasbench201 import read_nasbench201
@@ -29,6 +30,10 @@ def load_table(space: Space, path: Path | None, epochs: int | None = None) -> Ta
             return ToyNasbench101() if path is None else read_nasbench101(path, epochs)
         case "nasbench201":
             return ToyNasbench201() if path is None else read_nasbench201(path)
+        case "custom":
+            if path is None:
+                raise SpaceWithoutTable("a space of one's own has no toy table; want the file of a table")
+            return read_custom(path)
         case "darts":
             raise SpaceWithoutTable(
                 "no table of space darts is known; one of nasbench101, nasbench201, or train instead"

@@ -65,7 +65,7 @@ def read_nasbench201(path: Path) -> Nasbench201Table:
         file.require(
             OWN, f"a table of nasbench201 has {', '.join(OWN)} (fractions) or {', '.join(PUBLISHED)} (percent)"
         )
-    entry = _published_entry if published else _own_entry(set(file.columns))
+    entry = _published_entry if published else own_entry(set(file.columns))
     entries: dict[str, TableEntry] = {}
     for row in file.rows():
         text = row.values["arch"]
@@ -94,7 +94,9 @@ def _published_entry(row: Row) -> TableEntry:
     )
 
 
-def _own_entry(columns: set[str]) -> Callable[[Row], TableEntry]:
+def own_entry(columns: set[str]) -> Callable[[Row], TableEntry]:
+    """Reads a row of a table of one's own that has these columns."""
+
     def entry(row: Row) -> TableEntry:
         return TableEntry(
             validation_accuracy=row.fraction("validation_accuracy"),

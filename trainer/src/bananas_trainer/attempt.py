@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bananas_core.attempt import Attempt
 from bananas_core.contract import Report
+from bananas_core.errors import ArchitectureError
 from bananas_trainer.epoch import EpochRecord, Tell
 from bananas_trainer.errors import ContractBroken
 from bananas_trainer.interruption import Interruption
@@ -23,7 +24,11 @@ def train_attempt(
         AttemptError: whatever ends the attempt.
     """
     trial = attempt.trial
-    architecture, recipe = trial.architecture.cell, trial.recipe
+    recipe = trial.recipe
+    try:
+        architecture = trial.architecture.published
+    except ArchitectureError as error:
+        raise ContractBroken(f"trial file: architecture: {error} in spec.trial.template.image") from error
     if recipe is None:
         raise ContractBroken("trial file: recipe: not set; this trainer trains by a recipe, not from a table")
 

@@ -75,7 +75,7 @@ def size_of(
     Raises:
         RecipeInvalid
     """
-    cell = architecture.cell
+    cell = architecture.published
     large = stem == "imagenet"
     published = LARGE_SHAPE if large else PUBLISHED_SHAPES[type(cell)]
     if large and architecture.space != "darts":
@@ -114,7 +114,7 @@ def _load(checkpoint: Path, name: str, architecture: Architecture) -> tuple[Netw
         raise CheckpointUnusable(
             f"{weights.path}: holds {trained.architecture.to_text()}, not {name}; want its own --genotype"
         )
-    return network_of(architecture.cell, weights, name), weights, trained
+    return network_of(architecture.published, weights, name), weights, trained
 
 
 def _check(weights: Weights, network: Network, data: Dataset) -> None:

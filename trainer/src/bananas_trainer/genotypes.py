@@ -76,7 +76,8 @@ def _told_of(source: str, text: str) -> Architecture:
 def _parse(text: str) -> Architecture:
     if text.startswith("{"):
         if '"space"' in text:
-            return Architecture.model_validate_json(text)
+            architecture = Architecture.model_validate_json(text)
+            return Architecture.of(architecture.published)
         return Architecture.of(DartsArchitecture.model_validate_json(text))
     return parse_architecture(_space_of(text) or "darts", text)
 

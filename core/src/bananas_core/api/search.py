@@ -33,6 +33,17 @@ SEARCH_RULES = (
 """CEL rules of the whole object, where metadata.name can be seen."""
 
 
+class CustomSpace(Model):
+    """A search space of one's own."""
+
+    entry_point: str = Field(
+        max_length=253,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+        description="The space as package.module:Name, a class or object in the image of spec.predictor; docs/custom-spaces.md "
+        "says what it must be able to do.",
+    )
+
+
 class Strategy(Model):
     """How the next architectures are chosen."""
 
@@ -215,8 +226,24 @@ class NASSearchSpec(Model):
             "evaluator table needs a space with a benchmark table: set space to nasbench101 or nasbench201, or evaluator to train",
         ),
         (
-            "self.evaluator == 'train' ? self.space == 'darts' : true",
-            "evaluator train supports space darts; for nasbench101 and nasbench201 set evaluator to table",
+            "self.evaluator == 'train' ? self.space in ['darts', 'custom'] : true",
+            "evaluator train supports the spaces darts and custom; for nasbench101 and nasbench201 set evaluator to table",
+        ),
+        (
+            "has(self.customSpace) == (self.space == 'custom')",
+            "customSpace.entryPoint must be set for space custom, and only there",
+        ),
+        (
+            "self.space == 'custom' ? has(self.predictor.image) : true",
+            "space custom needs a predictor that has it: set predictor.image to an image of yours",
+        ),
+        (
+            "self.space == 'custom' && self.evaluator == 'train' ? has(self.trial.template.image) : true",
+            "space custom needs a trainer that knows its architectures: set trial.template.image to an image of yours",
+        ),
+        (
+            "self.space == 'custom' && self.evaluator == 'table' ? has(self.table) && has(self.table.file) : true",
+            "space custom has no toy table: set table.file",
         ),
         (
             "self.evaluator == 'train' ? !has(self.table) : true",
@@ -261,8 +288,13 @@ class NASSearchSpec(Model):
     )
 
     space: Space = Field(
-        description="Search space: darts, nasbench101 or nasbench201.",
+        description="Search space: darts, nasbench101, nasbench201, or custom, a space of your own.",
         json_schema_extra=immutable("spec.space", "architectures of another space cannot be compared"),
+    )
+    custom_space: CustomSpace | None = Field(
+        None,
+        description="The space of your own, for space custom.",
+        json_schema_extra=immutable("spec.customSpace", "architectures of another space cannot be compared"),
     )
     evaluator: Evaluator = Field(
         "train",

@@ -1,18 +1,20 @@
 """The architecture as it travels between the programs: a space and the cell of that space."""
 
 from hashlib import md5
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
 from bananas_core.errors import ArchitectureError
 from bananas_core.model import Model
+from bananas_core.spaces.custom import CustomArchitecture
 from bananas_core.spaces.darts import DartsArchitecture
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_core.spaces.nasbench201 import Nasbench201Architecture
 
-Space = Literal["darts", "nasbench101", "nasbench201"]
-Cell = DartsArchitecture | Nasbench101Architecture | Nasbench201Architecture
+Space = Literal["darts", "nasbench101", "nasbench201", "custom"]
+PublishedCell = DartsArchitecture | Nasbench101Architecture | Nasbench201Architecture
+Cell = PublishedCell | CustomArchitecture
 
 
 class Architecture(Model):
@@ -21,7 +23,7 @@ class Architecture(Model):
     kubernetes_validations: ClassVar[tuple[tuple[str, str], ...]] = (
         (
             "has(self.darts) == (self.space == 'darts') && has(self.nasbench101) == (self.space == 'nasbench101') "
-            "&& has(self.nasbench201) == (self.space == 'nasbench201')",
+            "&& has(self.nasbench201) == (self.space == 'nasbench201') && has(self.custom) == (self.space == 'custom')",
             "exactly the field named by space must be set",
         ),
     )
@@ -34,10 +36,11 @@ class Architecture(Model):
     nasbench201: Nasbench201Architecture | None = Field(
         None, description="The architecture, where space is nasbench201."
     )
+    custom: CustomArchitecture | None = Field(None, description="The architecture, where space is custom.")
 
     @model_validator(mode="after")
     def _one_cell(self) -> "Architecture":
-        given = [name for name in ("darts", "nasbench101", "nasbench201") if getattr(self, name) is not None]
+        given = [name for name in get_args(Space) if getattr(self, name) is not None]
         if given != [self.space]:
             raise ArchitectureError(
                 f"space is {self.space}, so exactly the field {self.space} must be set; set: {given}"
@@ -54,6 +57,8 @@ class Architecture(Model):
                 return cls(space="nasbench101", nasbench101=cell)
             case Nasbench201Architecture():
                 return cls(space="nasbench201", nasbench201=cell)
+            case CustomArchitecture():
+                return cls(space="custom", custom=cell)
 
     @property
     def cell(self) -> Cell:
@@ -61,6 +66,19 @@ class Architecture(Model):
         cell: Cell | None = getattr(self, self.space)
         assert cell is not None  # checked by _one_cell
         return cell
+
+    @property
+    def published(self) -> PublishedCell:
+        """The cell of a space of ours, whose networks this project can build.
+
+        Raises:
+            ArchitectureError: space is custom.
+        """
+        if isinstance(self.cell, CustomArchitecture):
+            raise ArchitectureError(
+                f"space is custom: what {self.to_text()[:80]!r} means is known to the trainer of that space only; want its image"
+            )
+        return self.cell
 
     def to_text(self) -> str:
         """One line, for tables and people; `parse_architecture` reads it back."""
@@ -92,6 +110,8 @@ def parse_architecture(space: Space, text: str) -> Architecture:
                 return Architecture.of(Nasbench101Architecture.parse(text))
             case "nasbench201":
                 return Architecture.of(Nasbench201Architecture.parse(text))
+            case "custom":
+                return Architecture.of(CustomArchitecture.parse(text))
     except ValidationError as error:
         first = error.errors()[0]
         raise ArchitectureError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -4,14 +4,17 @@ A pure function, called by `kubectl nas` and `bananas-trainer describe`; it prin
 """
 
 from itertools import zip_longest
+from textwrap import wrap
 from typing import Final
 
 from bananas_core.spaces.architecture import Architecture
+from bananas_core.spaces.custom import CustomArchitecture
 from bananas_core.spaces.darts import NODES, DartsArchitecture, Edge
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_core.spaces.nasbench201 import EDGES, Nasbench201Architecture
 
 _GAP: Final = "    "
+_WIDTH: Final = 100
 _CELL_INPUTS: Final = ("cell k-2", "cell k-1")  # as the DARTS paper counts: the cell drawn is cell k
 
 
@@ -24,6 +27,8 @@ def draw(architecture: Architecture) -> str:
             return "\n".join(_nasbench101(cell))
         case Nasbench201Architecture() as cell:
             return "\n".join(_nasbench201(cell))
+        case CustomArchitecture() as cell:
+            return "\n".join(wrap(cell.text, _WIDTH, drop_whitespace=False))  # nobody here knows what it means
 
 
 def _darts_cell(title: str, edges: tuple[Edge, ...]) -> list[str]:

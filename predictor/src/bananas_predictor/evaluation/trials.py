@@ -84,10 +84,14 @@ class TrialEvaluation:
             await self._cluster.wait(self._rest())
             self._wake_at = None
             self._search = self._read_search()
-            if self._search is not None:
-                trials = self._read_trials(self._search)
+            if self._search is None:
+                continue
+            trials = self._read_trials(self._search)
+            try:
                 why_not = await self._warm_start(self._search)
                 return self._world(self._search, trials, why_not)
+            except InputError as error:
+                await self._refuse(self._search, str(error))
 
     async def offer(self, proposals: list[Proposal]) -> None:
         """Creates a trial for each; stops at the first that cannot be and comes back later."""
@@ -111,7 +115,11 @@ class TrialEvaluation:
         known = self._published or owner.predictor
         status = self._status(search, known)
         self._metrics.show(status)
-        if status == known or self._holds(status, known):
+        if status != known and not self._holds(status, known):
+            await self._write(owner, status)
+
+    async def _write(self, owner: SearchObject, status: PredictorStatus) -> None:
+        if status == (self._published or owner.predictor):
             return
         self._held_since = None
         try:
@@ -136,6 +144,13 @@ class TrialEvaluation:
         if left > 0:
             self._look_again(left)
         return left > 0
+
+    async def _refuse(self, search: SearchObject, why: str) -> None:
+        """Says that there is no search to be made of the spec; another image may have one."""
+        self._say("refused", why)
+        reason = constants.REASON_CUSTOM_SPACE_INVALID
+        known = self._published or search.predictor
+        await self._write(search, known.model_copy(update={"reason": reason, "message": why[:MAX_MESSAGE]}))
 
     # --- observing ---
 

@@ -6,6 +6,7 @@ follows `SearchSpace`; nothing else in the predictor knows which spaces there ar
 
 from bananas_core.api.search import Encoding
 from bananas_core.spaces import Space
+from bananas_predictor.errors import InputError
 from bananas_predictor.spaces.darts import DARTS
 from bananas_predictor.spaces.nasbench101 import NASBENCH101
 from bananas_predictor.spaces.nasbench201 import NASBENCH201
@@ -15,7 +16,15 @@ SPACES: dict[Space, SearchSpace] = {space.name: space for space in (DARTS, NASBE
 
 
 def named_space(name: Space) -> SearchSpace:
-    """The space of a name of the API."""
+    """The space of a name of the API.
+
+    Raises:
+        InputError: custom, which needs an entry point.
+    """
+    if name == "custom":
+        raise InputError(
+            "space custom has no space of its own: give an object, or load one with spaces.custom.load_space"
+        )
     return SPACES[name]
 
 

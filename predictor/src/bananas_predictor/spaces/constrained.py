@@ -26,7 +26,7 @@ STEPS: Final = 60
 WALKERS: Final = 128
 """Cells that are led inside at once, at most: bounds the time where there is nothing inside."""
 
-UNSHAPED: Final = NetworkShape(0, 0)
+UNSHAPED: Final = NetworkShape(1, 3)
 """For a space of one's own, which counts what it likes."""
 
 Draw = Callable[[int, np.random.Generator], Cells]
@@ -188,7 +188,12 @@ def _with(cells: Cells, rows: NDArray[np.intp], others: Cells) -> Cells:
 
 
 def constrained(space: SearchSpace, constraints: Constraints | None, shape: NetworkShape | None = None) -> SearchSpace:
-    """The space within bounds; `shape` is that of the networks, by default the published one of the space."""
+    """The space within bounds; `shape` is that of the networks, by default the published one of the space.
+
+    Raises:
+        InputError: the space does not know what its networks cost.
+    """
     if constraints is None:
         return space
+    space.costs(space.sample(1, np.random.default_rng(0)), shape or UNSHAPED)
     return Constrained(space, constraints, shape or PUBLISHED.get(space.name, UNSHAPED))

@@ -4,7 +4,7 @@ Notation: n cells, d features of an encoding. The first axis of every array is n
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ Features = NDArray[Any]
 """(n, d) bits (uint8) or numbers (float32)."""
 
 
+@runtime_checkable
 class SearchSpace(Protocol):
     """A search space."""
 
