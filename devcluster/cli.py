@@ -65,6 +65,10 @@ def _run(options: argparse.Namespace, paths: Paths) -> int:
                 teardown.purge(paths) if options.purge else teardown.down(paths)
         case "images":
             _images(options, paths)
+        case "own-image":
+            _need_root("own-image")
+            cluster.check_disk(paths)
+            print(images.load_own(paths, options.name, options.dockerfile.resolve(), options.on))
         case "volume":
             print(
                 volumes.ensure(
@@ -97,6 +101,14 @@ def _parser() -> argparse.ArgumentParser:
         "--prefix", metavar="REGISTRY/PATH", help="name them for a registry instead, for a cluster that is not ours"
     )
     image.add_argument("--push", action="store_true", help="push them there (log in with `buildah login` first)")
+    own = commands.add_parser(
+        "own-image", help="build an image of yours on top of one of ours and put it on the node; prints its reference"
+    )
+    own.add_argument("name", help="of your image")
+    own.add_argument(
+        "dockerfile", type=Path, help="its folder is what COPY sees; ARG PREDICTOR_IMAGE, say, is the image below"
+    )
+    own.add_argument("--on", required=True, choices=images.NAMES, help="the image below")
     volume = commands.add_parser("volume", help="make a claim that pods share; prints its folder")
     volume.add_argument("name", help="of the claim")
     volume.add_argument("--namespace", default="default")

@@ -15,6 +15,7 @@ from devcluster.paths import REPOSITORY
 DOCKERFILES = REPOSITORY / "Dockerfiles"
 IGNORE_FILE = DOCKERFILES / "ignore"
 REPOSITORY_PREFIX = "localhost/bananas"
+OWN_PREFIX = "localhost/custom"
 BASE = "base"
 TORCH = "torch"
 
@@ -52,6 +53,17 @@ def reference(image: Image, parent: str) -> str:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(REPOSITORY)}\0{len(content)}\0".encode() + content)
     return tagged(image.name, digest.hexdigest())
+
+
+def own_reference(name: str, dockerfile: Path, parent: str) -> str:
+    """Of a user's image: a hash of everything in its folder and of what it stands on."""
+    digest = hashlib.sha256(parent.encode())
+    for path in sorted(dockerfile.parent.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(dockerfile.parent)}\0{len(content)}\0".encode() + content)
+    digest.update(dockerfile.name.encode())
+    return f"{OWN_PREFIX}/{name}:{digest.hexdigest()[:12]}"
 
 
 def tagged(name: str, digest: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from devcluster import base_image, containers, image_inputs, image_store, packages
 from devcluster.errors import DevclusterError, Refused
@@ -47,6 +48,30 @@ def build(paths: Paths, names: Collection[str]) -> dict[str, str]:
     packages.ensure(packages.FOR_IMAGES)
     with image_store.opened(paths) as buildah:
         return {image.name: _build(paths, buildah, image) for image in _chosen(names)}
+
+
+def load_own(paths: Paths, name: str, dockerfile: Path, parent: str) -> str:
+    """A user's image on top of one of ours (`parent`), built from the folder of its Dockerfile; its reference, on the node."""
+    check()
+    if not containers.answers(paths):
+        raise DevclusterError("the cluster is not up: `devcluster up` first")
+    if not dockerfile.is_file():
+        raise Refused([f"{dockerfile} is no file; want the Dockerfile of the image"])
+    (image,) = _chosen([parent])
+    packages.ensure()
+    with image_store.opened(paths) as buildah:
+        base = _put_on_node(paths, buildah, image, containers.images(paths))
+        _build(paths, buildah, image)  # on the node it may be while the store has lost it
+        reference = image_inputs.own_reference(name, dockerfile, base)
+        if reference not in containers.images(paths):
+            with step(f"{name} image: build"):
+                buildah(
+                    *("build", "--quiet", "--isolation=chroot", "--pull-never", f"--file={dockerfile}"),
+                    *(f"--tag={reference}", f"--build-arg={parent.upper()}_IMAGE={base}", dockerfile.parent),
+                )
+            with step(f"{name} image: onto the node"):
+                image_store.load_top(paths, buildah, reference)
+    return reference
 
 
 def push(paths: Paths, names: Collection[str], prefix: str, *, upload: bool) -> dict[str, str]:

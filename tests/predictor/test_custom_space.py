@@ -1,6 +1,7 @@
 """A space that lives outside the packages is searched like ours: from Python, by the loop, and with every strategy."""
 
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 from bananas_core.api import NASTrialSpec
 from bananas_core.api.search import Constraints, Strategy, StrategyName
 from bananas_core.errors import ArchitectureError
 from bananas_core.spaces import Architecture, parse_architecture
+from bananas_predictor.command import app
 from bananas_predictor.errors import InputError
 from bananas_predictor.search import Proposal, Search, TrialRecord
 from bananas_predictor.spaces import named_space
@@ -254,3 +257,155 @@ async def test_a_space_that_cannot_be_loaded_is_told_in_the_status_and_nothing_i
     assert cluster.statuses[-1]["reason"] == "CustomSpaceInvalid"
     assert cluster.statuses[-1]["message"].startswith(f"spec.customSpace.entryPoint {entry_point}: ")
     assert not cluster.store
+
+
+# --- the commands ---
+
+
+def bananas(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+OPTIONS = ("--space", "custom", "--space-entry-point", "branches:Branches")
+FUNCTION = """
+from pathlib import Path
+calls = Path(__file__).with_name("calls")
+
+def accuracy(network):
+    number = len(calls.read_text()) if calls.exists() else 0
+    calls.write_text("." * (number + 1))
+    if number == LIMIT:
+        raise KeyboardInterrupt
+    return sum(units for layer in network for units, kind in layer if kind == "sine") / 100
+"""
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the space and a function, in which the command is called."""
+    (tmp_path / "branches.py").write_text((EXAMPLE / "branches.py").read_text())
+    (tmp_path / "mine.py").write_text(FUNCTION.replace("LIMIT", "-1"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [part for part in sys.path if part])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for name in ("branches", "mine"):
+        sys.modules.pop(name, None)
+
+
+def test_search_asks_a_function_of_ones_own(beside: Path) -> None:
+    out = beside / "out.json"
+    done = bananas(
+        "search",
+        *OPTIONS,
+        "--evaluator",
+        "mine:accuracy",
+        "--trials",
+        12,
+        "--max-parameters",
+        400,
+        "--json",
+        out,
+    )
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(out.read_text())
+    assert (report["space"], report["table"]) == ("custom", "mine:accuracy")
+    assert report["settings"]["spaceEntryPoint"] == "branches:Branches"
+    assert report["settings"]["constraints"] == {"maxParameters": 400}
+    assert len(report["runs"][0]["trials"]) == 12
+
+
+def test_an_interrupted_search_keeps_what_was_done_and_resume_asks_nothing_twice(beside: Path) -> None:
+    search = ("search", *OPTIONS, "--evaluator", "mine:accuracy", "--trials", 10, "--json", "out.json")
+    (beside / "mine.py").write_text(FUNCTION.replace("LIMIT", "6"))
+    done = bananas(*search)
+    assert done.exit_code == 130, done.stderr
+    assert "what was done is in out.json, and --resume goes on from it" in done.stderr
+    kept = json.loads((beside / "out.json").read_text())["runs"][0]["trials"]
+    assert len(kept) == 6
+    (beside / "mine.py").write_text(FUNCTION.replace("LIMIT", "-1"))
+    (beside / "calls").unlink()
+    del sys.modules["mine"]
+    again = bananas(*search, "--resume")
+    assert again.exit_code == 0, again.stderr
+    trials = json.loads((beside / "out.json").read_text())["runs"][0]["trials"]
+    assert trials[:6] == kept
+    assert len(trials) == 10
+    assert len((beside / "calls").read_text()) == 4
+
+
+def test_a_function_that_says_no_fraction_is_named_and_what_was_done_is_kept(beside: Path) -> None:
+    (beside / "mine.py").write_text(
+        "import itertools\nn = itertools.count()\ndef accuracy(_): return 0.5 if next(n) < 3 else 93.1\n"
+    )
+    done = bananas("search", *OPTIONS, "--evaluator", "mine:accuracy", "--trials", 10, "--json", "out.json")
+    assert done.exit_code == 1
+    assert "--evaluator mine:accuracy: 93.1 for" in done.stderr
+    assert "want a fraction from 0 to 1" in done.stderr
+    assert len(json.loads((beside / "out.json").read_text())["runs"][0]["trials"]) == 3
+
+
+def test_propose_proposes_from_a_space_of_ones_own(beside: Path) -> None:
+    done = bananas("propose", *OPTIONS, "--count", 4, "--repeats", 2, "--max-multiply-adds", 200)
+    assert done.exit_code == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line.get("repeat", 0) for line in lines] == [0, 1, 0, 1]
+    told = "\n".join(json.dumps({**line, "validation_accuracy": 0.5}) for line in lines)
+    again = bananas("propose", *OPTIONS, "--repeats", 2, "--trials", "-", stdin=told)
+    assert json.loads(again.stdout)["index"] == 4, again.stderr
+
+
+TABLE = "arch,validation_accuracy\n2relu+2relu/2relu+2relu/2relu+2relu,0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "want"),
+    [
+        ("", "no row for"),
+        (
+            "4relu+2relu/2relu+2relu/2relu+2relu,0.5",
+            "line 3, arch: '4relu+2relu/2relu+2relu/2relu+2relu' is not in canonical",
+        ),
+        (
+            "3relu+2relu/2relu+2relu/2relu+2relu,0.5",
+            "line 3, arch: '3relu+2relu/2relu+2relu/2relu+2relu' is no architecture",
+        ),
+        ("2relu+4relu/2relu+2relu/2relu+2relu,93", "line 3, validation_accuracy: '93'; want a fraction"),
+        (
+            "2relu+2relu/2relu+2relu/2relu+2relu,0.5",
+            "line 3, arch: '2relu+2relu/2relu+2relu/2relu+2relu'; want each arch",
+        ),
+    ],
+)
+def test_a_table_of_ones_own_is_checked_by_line_and_column(beside: Path, rows: str, want: str) -> None:
+    (beside / "table.csv").write_text(TABLE + rows)
+    done = bananas("search", *OPTIONS, "--table", "table.csv", "--trials", 5)
+    assert done.exit_code == 1
+    assert "table.csv" in done.stderr
+    assert want in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want"),
+    [
+        (("--space", "custom"), "--space custom needs --space-entry-point"),
+        (OPTIONS, "--space custom has no toy table"),
+        ((*OPTIONS, "--table", "x.csv", "--evaluator", "mine:accuracy"), "want one of them"),
+        (("--space", "darts", "--space-entry-point", "a:B"), "--space-entry-point is for --space custom"),
+        ((*OPTIONS, "--evaluator", "mine:nothing"), "module mine has no nothing"),
+        ((*OPTIONS, "--evaluator", "mine:calls"), "is no function"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(beside: Path, arguments: tuple[str, ...], want: str) -> None:
+    done = bananas("search", *arguments)
+    assert done.exit_code == 1
+    assert want in done.stderr
+
+
+def test_the_example_is_trained(branches: Any) -> None:
+    training = importlib.import_module("training")
+    network = branches.Branches().from_text("8tanh+16tanh/4relu+8relu/2relu+4relu")
+    one, again, other = (training.accuracy(network, seed) for seed in (0, 0, 1))
+    assert 0.6 < one <= 1
+    assert one == again
+    assert 0.5 < other <= 1

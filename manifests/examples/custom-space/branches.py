@@ -5,6 +5,7 @@ the order of a pair says nothing. `Branches` is all that a search needs; docs/cu
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Branches:
     def cost(self, network: Network) -> tuple[int, int]:
         """Parameters (weights and biases) and multiply-adds; for spec.constraints."""
         sizes = [INPUTS, *(sum(units for units, _ in layer) for layer in network), CLASSES]
-        weights = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+        weights = sum(a * b for a, b in pairwise(sizes))
         return weights + sum(sizes[1:]), weights
 
     def _branch(self, rng: np.random.Generator) -> Branch:

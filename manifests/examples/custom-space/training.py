@@ -4,6 +4,7 @@
 """
 
 import sys
+from itertools import pairwise
 
 import numpy as np
 from branches import CLASSES, INPUTS, Branches, Network
@@ -41,13 +42,14 @@ def accuracy(network: Network, seed: int) -> float:
     (x, y), (x_test, y_test) = spirals(0), spirals(1)
     rng = np.random.default_rng(seed)
     sizes = [INPUTS, *(sum(units for units, _ in layer) for layer in network), CLASSES]
-    weights = [rng.normal(0, (1 / a) ** 0.5, (a + 1, b)) for a, b in zip(sizes, sizes[1:], strict=False)]
-    moments = [(np.zeros_like(w), np.zeros_like(w)) for w in weights]
-    for step in range(1, STEPS + 1):
-        for w, (first, second), gradient in zip(weights, moments, _gradients(network, weights, x, y), strict=True):
-            first += 0.1 * (gradient - first)  # Adam
-            second += 0.001 * (gradient**2 - second)
-            w -= RATE * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    weights = [rng.normal(0, (1 / a) ** 0.5, (a + 1, b)) for a, b in pairwise(sizes)]
+    first, second = [[np.zeros_like(w) for w in weights] for _ in range(2)]
+    for step in range(1, STEPS + 1):  # Adam
+        for layer, gradient in enumerate(_gradients(network, weights, x, y)):
+            first[layer] += 0.1 * (gradient - first[layer])
+            second[layer] += 0.001 * (gradient**2 - second[layer])
+            scale = np.sqrt(second[layer] / (1 - 0.999**step)) + 1e-8
+            weights[layer] -= RATE * first[layer] / (1 - 0.9**step) / scale
     return float((_forward(network, weights, x_test)[0][-1].argmax(1) == y_test).mean())
 
 

@@ -1,8 +1,9 @@
 """The `bananas` command: searches on a laptop, without a cluster. It parses what a person gives and shows what came out."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_args
 
 import typer
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bananas_core.api.search import Strategy
 from bananas_core.spaces import Space
 from bananas_predictor import plots
+from bananas_predictor.asking import Question, accuracies_of, network_shape
 from bananas_predictor.conversion import convert_nasbench101, convert_nasbench201
 from bananas_predictor.errors import InputError, PredictorError
 from bananas_predictor.evaluation.table import Evaluated
@@ -19,16 +21,34 @@ from bananas_predictor.lines import proposal_line, read_records
 from bananas_predictor.report import AssessReport, CompareReport, SearchReport, read_report
 from bananas_predictor.runs import Finished, run_seeds
 from bananas_predictor.search import Search
-from bananas_predictor.spaces import SPACES
+from bananas_predictor.spaces import SearchSpace
 from bananas_predictor.strategies import STRATEGIES
-from bananas_tables import Table, load_table
+from bananas_tables import Table
 from bananas_tables.errors import TableError
 
 R = TypeVar("R", bound=BaseModel)
 
 app = typer.Typer(help="Neural architecture search with BANANAS (arXiv 1910.11858).", no_args_is_help=True)
 
-SpaceOption = Annotated[str, typer.Option("--space", help=f"Search space: {', '.join(SPACES)}.")]
+SpaceOption = Annotated[str, typer.Option("--space", help=f"Search space: {', '.join(get_args(Space))}.")]
+EntryPointOption = Annotated[
+    str | None,
+    typer.Option("--space-entry-point", help="For --space custom: your space, as package.module:Name."),
+]
+EvaluatorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluator",
+        help="Instead of a table: your function of an architecture, as package.module:name, that returns its validation "
+        "accuracy from 0 to 1.",
+    ),
+]
+MaxParametersOption = Annotated[
+    int | None, typer.Option("--max-parameters", min=1, help="Propose no network with more parameters.")
+]
+MaxMultiplyAddsOption = Annotated[
+    int | None, typer.Option("--max-multiply-adds", min=1, help="Propose no network with more multiply-adds an image.")
+]
 StrategyOption = Annotated[str, typer.Option("--strategy", help=f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every random choice.")]
 
@@ -64,19 +84,24 @@ def search(
     resume: ResumeOption = False,
     epochs: EpochsOption = None,
     one_run: OneRunOption = False,
+    space_entry_point: EntryPointOption = None,
+    evaluator: EvaluatorOption = None,
+    max_parameters: MaxParametersOption = None,
+    max_multiply_adds: MaxMultiplyAddsOption = None,
 ) -> None:
     """Searches a space against a benchmark table, in this process. Ctrl-C keeps what was done."""
     settings = _strategy(strategy)
     _check_json(json)
-    tabulated = _table(_space(space), table, epochs)
+    asked = _asked(
+        Question(_space(space), space_entry_point, max_parameters, max_multiply_adds), table, evaluator, epochs
+    )
     known = _known(json, resume, SearchReport)
     with _progress() as progress:
-        done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), known, one_run)
+        done = _run(progress, asked, settings, trials, range(seed, seed + seeds), known, one_run)
     if json is not None:
         _write(json, done.report.to_json())
     Console().print(done.report.summary())
-    if done.interrupted:
-        raise _interrupted(json)
+    _end(done, json)
 
 
 @app.command()
@@ -94,22 +119,27 @@ def compare(
     resume: ResumeOption = False,
     epochs: EpochsOption = None,
     one_run: OneRunOption = False,
+    space_entry_point: EntryPointOption = None,
+    evaluator: EvaluatorOption = None,
+    max_parameters: MaxParametersOption = None,
+    max_multiply_adds: MaxMultiplyAddsOption = None,
 ) -> None:
     """Runs several strategies with the same seeds and shows the best validation error over the trials."""
     chosen = [_strategy(name.strip()) for name in strategies.split(",")]
     _check_json(json)
-    tabulated = _table(_space(space), table, epochs)
+    asked = _asked(
+        Question(_space(space), space_entry_point, max_parameters, max_multiply_adds), table, evaluator, epochs
+    )
     known = _known(json, resume, CompareReport)
     if plot is not None:
         _checked_plot(plot)
     reports: list[SearchReport] = []
-    interrupted = False
     with _progress() as progress:
         for settings in chosen:
             before = next((r for r in known.reports if r.strategy == settings.name), None) if known else None
-            done = _run(progress, tabulated, settings, trials, range(seed, seed + seeds), before, one_run)
+            done = _run(progress, asked, settings, trials, range(seed, seed + seeds), before, one_run)
             reports.append(done.report)
-            if interrupted := done.interrupted:
+            if done.interrupted or done.failure:
                 break
     report = CompareReport(reports=tuple(reports))
     if json is not None:
@@ -117,9 +147,8 @@ def compare(
     for one in reports:
         Console().print(one.summary())
     if plot is not None and report.curves():
-        plots.trajectories(plot, f"{space}, {tabulated.source}", "best validation error so far, %", report.curves())
-    if interrupted:
-        raise _interrupted(json)
+        plots.trajectories(plot, f"{space}, {asked.table.source}", "best validation error so far, %", report.curves())
+    _end(done, json)
 
 
 @app.command()
@@ -132,14 +161,15 @@ def assess(
     json: Annotated[Path | None, typer.Option("--json", help="File for the figures, as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option(help="File for predicted against measured: .svg, .png or .pdf.")] = None,
     epochs: EpochsOption = None,
+    space_entry_point: EntryPointOption = None,
 ) -> None:
     """How well the predictors foretell architectures that they have not seen: errors and rank correlations."""
     from bananas_predictor import assessment  # noqa: PLC0415 - torch, which the other commands need later or not at all
 
     sizes = _sizes(train_sizes)
     _check_json(json)
-    name = _space(space)
-    tabulated = _table(name, table, epochs)
+    asked = _asked(Question(_space(space), space_entry_point), table, None, epochs)
+    tabulated = asked.table
     if plot is not None:
         _checked_plot(plot)
     if len(tabulated) < max(sizes) + assessment.TEST_ROWS:
@@ -150,7 +180,7 @@ def assess(
         bar = progress.add_task("fits", total=len(assessment.PREDICTORS) * len(sizes), best="")
         try:
             found = assessment.assess(
-                SPACES[name], tabulated, sizes, repeats, seed, lambda: progress.update(bar, advance=1)
+                asked.space, tabulated, sizes, repeats, seed, lambda: progress.update(bar, advance=1)
             )
         except TableError as error:
             raise _fail(str(error)) from error
@@ -172,6 +202,16 @@ def propose(
     count: Annotated[int, typer.Option(min=1, max=100_000, help="Proposals wanted.")] = 1,
     strategy: StrategyOption = "bananas",
     seed: SeedOption = 0,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Trainings of every architecture.")] = 1,
+    space_entry_point: EntryPointOption = None,
+    max_parameters: MaxParametersOption = None,
+    max_multiply_adds: MaxMultiplyAddsOption = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Of the networks that are bounded. Unset: as published.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Cells of them. Unset: as published.")] = None,
+    classes: Annotated[int, typer.Option(min=2, help="Classes that they tell apart.")] = 10,
+    image_size: Annotated[int, typer.Option(min=1, help="Side of their images, in pixels.")] = 32,
 ) -> None:
     """Proposes architectures: what was tried goes in as JSON lines, what to try next comes out.
 
@@ -179,17 +219,20 @@ def propose(
     fraction); failed: true marks a trial without one. A line out is a line in once its accuracy is put into it.
     """
     settings = _strategy(strategy)
-    name = _space(space)
+    question = Question(_space(space), space_entry_point, max_parameters, max_multiply_adds)
     try:
-        records = () if trials is None else read_records(name, _read(trials), str(trials))
-        asked = Search(name, settings, seed, records)
+        records = () if trials is None else read_records(question.name, _read(trials), str(trials))
+        given = question.bounded(
+            question.unbounded(), network_shape(question.name, channels, layers, classes, image_size)
+        )
+        asked = Search(given, settings, seed, records, repeats=repeats)
         proposals = asked.ask(count)
     except PredictorError as error:
         raise _fail(str(error)) from error
     for proposal in proposals:
         print(proposal_line(proposal))
     if asked.exhausted:
-        raise _fail(f"no architecture of {space} is left that was not proposed; {len(proposals)} of {count} given")
+        raise _fail(f"{asked.why_exhausted}; {len(proposals)} of {count} given")
     if len(proposals) < count:
         _say(
             f"{len(proposals)} of {count} given: the predictor waits for results of the {settings.initial_trials} "
@@ -201,9 +244,26 @@ app.command()(convert_nasbench101)
 app.command()(convert_nasbench201)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is searched, and who knows the accuracies."""
+
+    question: Question
+    space: SearchSpace
+    table: Table
+
+
+def _asked(question: Question, table: Path | None, evaluator: str | None, epochs: int | None) -> _Asked:
+    try:
+        space = question.unbounded()
+        return _Asked(question, question.bounded(space), accuracies_of(space, table, evaluator, epochs))
+    except (TableError, PredictorError) as error:
+        raise _fail(str(error)) from error
+
+
 def _run(
     progress: Progress,
-    table: Table,
+    asked: _Asked,
     strategy: Strategy,
     trials: int,
     seeds: range,
@@ -222,14 +282,18 @@ def _run(
     if known is not None:
         progress.update(bar, advance=trials * sum(known.complete(seed) is not None for seed in seeds))
     try:
-        done = run_seeds(table, strategy, trials, seeds, advance, known, one_run=one_run)
-    except (TableError, PredictorError) as error:
+        done = run_seeds(
+            *(asked.table, strategy, trials, seeds, advance, known),
+            one_run=one_run,
+            space=asked.space,
+            settings=asked.question.settings,
+        )
+    except PredictorError as error:
         raise _fail(str(error)) from error
     for run in done.report.runs:
         if run.seed in done.exhausted:
             progress.console.print(
-                f"seed {run.seed}: no architecture of {table.space} is left that was not tried; "
-                f"ended after {len(run.trials)} of {trials} trials"
+                f"seed {run.seed}: {done.why_exhausted}; ended after {len(run.trials)} of {trials} trials"
             )
     return done
 
@@ -279,16 +343,22 @@ def _write(path: Path, text: str) -> None:
         raise _fail(f"--json {path}: {error.strerror}") from error
 
 
-def _interrupted(path: Path | None) -> typer.Exit:
-    _say("interrupted" + (f"; what was done is in {path}, and --resume goes on from it" if path else ""))
-    return typer.Exit(130)
+def _end(done: Finished, path: Path | None) -> None:
+    """Says what cut it off, if anything did."""
+    kept = f"; what was done is in {path}, and --resume goes on from it" if path else ""
+    if done.failure:
+        raise _fail(done.failure + (kept if done.report.runs else ""))
+    if done.interrupted:
+        _say("interrupted" + kept)
+        raise typer.Exit(130)
 
 
 def _space(text: str) -> Space:
-    for space in SPACES:
+    spaces: tuple[Space, ...] = get_args(Space)
+    for space in spaces:
         if space == text:
             return space
-    raise typer.BadParameter(f"{text!r} is no search space; one of {', '.join(SPACES)}", param_hint="--space")
+    raise typer.BadParameter(f"{text!r} is no search space; one of {', '.join(spaces)}", param_hint="--space")
 
 
 def _strategy(text: str) -> Strategy:
@@ -296,13 +366,6 @@ def _strategy(text: str) -> Strategy:
         if name == text:
             return Strategy(name=name)
     raise typer.BadParameter(f"{text!r} is no strategy; one of {', '.join(STRATEGIES)}", param_hint="--strategy")
-
-
-def _table(space: Space, path: Path | None, epochs: int | None) -> Table:
-    try:
-        return load_table(space, path, epochs)
-    except TableError as error:
-        raise _fail(str(error)) from error
 
 
 def _read(path: Path) -> str:

@@ -27,6 +27,7 @@ class _Line(BaseModel):
     architecture: str | Architecture
     validation_accuracy: Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_no_boolean)] = None
     failed: bool = False
+    repeat: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=99)] = 0
     origin: Origin | None = None
     hash: str | None = None
     test_accuracy: float | None = None
@@ -61,6 +62,7 @@ def proposal_line(proposal: Proposal) -> str:
             "validation_accuracy": None,
             "hash": proposal.architecture.hash(),
             "origin": proposal.origin.to_kubernetes(),
+            **({"repeat": proposal.repeat} if proposal.repeat else {}),
         }
     )
 
@@ -83,4 +85,11 @@ def _record(space: Space, line: str, where: str) -> TrialRecord:
     if parsed.failed and parsed.validation_accuracy is not None:
         raise InputError(f"{where}: failed: true beside a validation_accuracy; want one of them")
     phase = "Failed" if parsed.failed else "Pending" if parsed.validation_accuracy is None else "Succeeded"
-    return TrialRecord(parsed.index, architecture, phase, parsed.validation_accuracy, parsed.origin)  # type: ignore[arg-type]
+    return TrialRecord(
+        parsed.index,
+        architecture,
+        phase,  # type: ignore[arg-type]
+        parsed.validation_accuracy,
+        parsed.origin,
+        parsed.repeat,
+    )

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 
-from bananas_core.spaces import Space
+from bananas_core.errors import ArchitectureError
+from bananas_core.spaces import Space, parse_architecture
 from bananas_predictor.errors import InputError
 from bananas_predictor.evaluation.table import Evaluated
 from bananas_tables import Table as BenchmarkTable
+from bananas_tables import TableEntry
 
 if TYPE_CHECKING:
     from bananas_predictor.assessment import Assessed
@@ -34,6 +36,11 @@ class Trial(_Frozen):
     validation_accuracy: float
     test_accuracy: float | None
     seconds: float | None
+
+    def evaluated(self, space: Space) -> Evaluated:
+        """As an evaluation has it."""
+        entry = TableEntry(self.validation_accuracy, self.test_accuracy, self.seconds)
+        return Evaluated(self.index, parse_architecture(space, self.architecture), entry)
 
 
 class Run(_Frozen):
@@ -89,6 +96,18 @@ class SearchReport(_Frozen):
             if run.seed == seed and len(run.trials) == self.trials:
                 return run
         return None
+
+    def begun(self, seed: int) -> dict[int, Evaluated]:
+        """What a run of a seed that was cut off has looked up, by index.
+
+        Raises:
+            InputError: an architecture that cannot be read.
+        """
+        trials = next((run.trials for run in self.runs if run.seed == seed), ())
+        try:
+            return {one.index: one.evaluated(self.space) for one in trials}
+        except ArchitectureError as error:
+            raise InputError(f"run of seed {seed}: architecture: {error}; want what --json wrote") from error
 
     def summary(self) -> Table:
         """Mean and standard error over the seeds, of the best by validation so far."""

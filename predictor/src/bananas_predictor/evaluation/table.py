@@ -1,7 +1,8 @@
 """Evaluation by a benchmark table in this process: what `bananas search` runs. It never waits and never fails a trial."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -39,9 +40,10 @@ class TableEvaluation:
         space: SearchSpace | None = None,
         *,
         one_run: bool = False,
+        known: Mapping[int, Evaluated] = MappingProxyType({}),
     ) -> None:
         """`progress` is told of every trial; `space` is the table's where none is given; with `one_run` each trial sees a
-        single training, drawn with the seed.
+        single training, drawn with the seed. What is `known`, by index, of an earlier run is not looked up again.
         """
         self.evaluated: list[Evaluated] = []
         self.exhausted = False
@@ -53,6 +55,7 @@ class TableEvaluation:
         self._trials = trials
         self._progress = progress
         self._one_run = one_run
+        self._known = known
         self._records: list[TrialRecord] = []
         self._batch = strategy.initial_trials
 
@@ -81,6 +84,9 @@ class TableEvaluation:
             self._progress(self.evaluated[-1])
 
     def _entry(self, proposal: Proposal) -> TableEntry:
+        known = self._known.get(proposal.index)
+        if known is not None and known.architecture == proposal.architecture:
+            return known.entry
         if not self._one_run:
             return self._table.look_up(proposal.architecture)
         rng = np.random.default_rng([self._asked.seed, proposal.index, RUN_STREAM])
