@@ -57,6 +57,7 @@ def _result_before(time: str, other: SearchObject, trial: TrialObject) -> float 
 def _compared(own: NASSearchSpec, other: NASSearchSpec) -> list[tuple[str, object, object]]:
     pairs = [
         ("space", own.space, other.space),
+        ("customSpace", own.custom_space, other.custom_space),
         ("evaluator", own.evaluator, other.evaluator),
         ("data.claim", own.data, other.data),
     ]
