@@ -47,7 +47,7 @@ def spellings(cell: tuple[Edge, ...]) -> set[frozenset[tuple[object, ...]]]:
 
 
 @given(darts)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_darts_architecture_survives_text_and_json(architecture: DartsArchitecture) -> None:
     whole = Architecture.of(architecture)
     assert parse_architecture("darts", whole.to_text()) == whole
@@ -55,7 +55,7 @@ def test_a_darts_architecture_survives_text_and_json(architecture: DartsArchitec
 
 
 @given(cells(), cells())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_two_darts_cells_share_a_hash_exactly_when_brute_force_finds_a_common_spelling(
     one: tuple[Edge, ...], other: tuple[Edge, ...]
 ) -> None:
@@ -65,7 +65,7 @@ def test_two_darts_cells_share_a_hash_exactly_when_brute_force_finds_a_common_sp
 
 
 @given(cells(), st.randoms())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_an_equivalent_spelling_of_a_darts_cell_has_the_same_hash(cell: tuple[Edge, ...], random: object) -> None:
     for spelling in sorted(spellings(cell), key=repr)[:6]:
         edges: list[Edge] = []
@@ -91,7 +91,7 @@ def _hash(cell: tuple[Edge, ...]) -> str:
 
 
 @given(nasbench201)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_nasbench201_cell_survives_text_and_its_twin_shares_its_hash(cell: Nasbench201Architecture) -> None:
     whole = Architecture.of(cell)
     assert parse_architecture("nasbench201", whole.to_text()) == whole
