@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help setup demo test test-fast test-slow test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
-  deploy bench-trainer bench-search bench-predictor bench-tables .python3
+  deploy bench-trainer bench-search bench-predictor bench-tables bench-operator chaos .python3
 
 # devcluster/ needs Python's standard library only, but a bare Debian has not even that.
 .python3:
@@ -79,3 +79,9 @@ bench-tables: setup ## What it costs to convert a published NASBench-101 file (Q
 
 bench-trainer: setup ## Speed of the trainer; PART=learn, PART=rank: whether it learns, and ranks as the tables; QUICK=1 tries it
 	$(PYTHON) -m bench.trainer --part $(or $(PART),speed) $(if $(QUICK),--quick)
+
+bench-operator: deploy ## How long a free slot waits beside a plain loop, and how quiet the operator is, on the cluster (six minutes)
+	$(PYTHON) -m bench.operator
+
+chaos: deploy ## Faults every few seconds against two searches on the cluster, and a judge (SEED=1; DEFECT=ignore-jobs shows that it can fail)
+	$(PYTHON) -u -m bench.chaos.run --seed $(or $(SEED),1) $(if $(DEFECT),--defect $(DEFECT))

@@ -630,6 +630,17 @@ def test_progress_is_written_once_a_minute_and_with_other_writes() -> None:
     assert writes(decide(told(150, trial(0, "Queued", attempts=1))))["s-0"].progress is not None
 
 
+def test_the_first_progress_is_written_after_a_minute() -> None:
+    message = ProgressMessage(namespace="lab", trial="s-0", trial_uid="trial-0", attempt=1, epoch=3, epochs=9)
+    the_trial = trial(0, "Running", attempts=1, start_time="2026-01-01T12:00:00Z", node="node1")
+    seen = observed(
+        the_trial, jobs=(job(0, 1, pod(running())),), progress=(("trial-0", ProgressView(message, at(-1000), at(50))),)
+    )
+    assert writes(decide(seen, 59)) == {}
+    assert decide(settled(seen, 59), 59).again_at == at(60)
+    assert writes(decide(seen, 60))["s-0"].progress is not None
+
+
 def test_progress_of_another_attempt_is_not_written() -> None:
     message = ProgressMessage(namespace="lab", trial="s-0", trial_uid="trial-0", attempt=1, epoch=3, epochs=9)
     seen = observed(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bananas_core.api.search import Strategy
 from bananas_core.api.trial import TrialPhase
-from bananas_predictor.offers import World, offers, retries, surplus
+from bananas_predictor.offers import World, offers, retries, surplus, unserved
 from bananas_predictor.search import Asked, Search, TrialRecord
 from bananas_predictor.spaces import SPACES
 
@@ -119,3 +119,21 @@ def test_what_a_person_wants_again_goes_first_and_needs_a_place_in_the_budget(
 
 def test_nothing_is_tried_again_while_the_search_is_closed() -> None:
     assert retries(replace(world([], budget=9, parallelism=1, is_open=False), retries=failed(1))) == ()
+
+
+@pytest.mark.parametrize(
+    ("states", "want"),
+    [
+        (["Running"] * 4, 0),
+        (["Running"] * 3 + ["Pending"], 0),
+        (["Running"] * 2 + ["Pending"], 1),
+        (["Succeeded"] * 4, 4),
+        (["Running"] * 6, 0),
+    ],
+)
+def test_a_slot_is_unserved_while_nothing_is_on_offer_for_it(states: list[TrialPhase], want: int) -> None:
+    assert unserved(world(states, budget=100, parallelism=4)) == want
+
+
+def test_nothing_is_urgent_where_nothing_is_kept_in_store() -> None:
+    assert unserved(replace(world([], budget=100, parallelism=4), surplus=0)) == 0

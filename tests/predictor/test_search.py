@@ -159,3 +159,24 @@ def test_the_random_strategy_is_uniform_over_different_architectures() -> None:
     first = [p.architecture.nasbench201.ops[0] for p in proposals if p.architecture.nasbench201]
     counts = np.unique(first, return_counts=True)[1]
     assert counts.min() > 400 / 5 - 4 * (400 * 0.2 * 0.8) ** 0.5
+
+
+def test_an_urgent_proposal_rests_on_the_last_fit_and_is_new_all_the_same() -> None:
+    search = Search("nasbench201", QUICK, 0)
+    search.tell(map(succeeded, search.ask(4)))
+    known = search.ask(1)
+    fit = search.fit
+    assert fit is not None
+    search.tell(map(succeeded, known))
+    urgent = search.ask(2, is_urgent=True)
+    assert search.fit == fit
+    assert len({p.architecture.hash() for p in [*known, *urgent]}) == 3
+    search.ask(1)
+    assert search.fit != fit
+
+
+def test_an_urgent_proposal_without_any_fit_waits_for_one() -> None:
+    search = Search("nasbench201", QUICK, 0)
+    search.tell(map(succeeded, search.ask(4)))
+    assert search.ask(1, is_urgent=True)
+    assert search.fit is not None

@@ -175,7 +175,8 @@ def _running(
     )
     if progress is None or progress.message.attempt != attempt.number or not progress.differs_from(status.progress):
         return status
-    if status != trial.status or rules.now >= progress.writable_at:
+    due = max(progress.writable_at, started + timedelta(seconds=rules.settings.progress_seconds))
+    if status != trial.status or rules.now >= due:
         return _with(status, progress=progress.progress)
     return status
 

@@ -334,5 +334,6 @@ def _trial_times(seen: Survey, trial: TrialView) -> list[datetime]:
         times += silence.due(attempt, trial, seen.observed, seen.limits)
     progress = seen.observed.progress_of.get(trial.uid)
     if progress is not None and progress.differs_from(trial.status.progress):
-        times.append(progress.writable_at)
+        started = attempt.outcome.started if isinstance(attempt.outcome, Running) else seen.now
+        times.append(max(progress.writable_at, started + timedelta(seconds=settings.progress_seconds)))
     return times

@@ -39,6 +39,8 @@ class History:
     """(n,) of the accuracies, which are then means of several results; None where the noise is not known."""
     may_repeat: bool = False
     """Whether an architecture may be proposed twice: a table answers again, a cluster refuses."""
+    is_urgent: bool = False
+    """Whether a slot waits for the choice, so that the last fit must do."""
 
     @classmethod
     def of(

@@ -5,9 +5,10 @@ is rebuilt from the world, and only saves itself a fit on results that it has fi
 """
 
 import asyncio
+from functools import partial
 
 from bananas_predictor.evaluation import Evaluation
-from bananas_predictor.offers import World, offers, retries
+from bananas_predictor.offers import World, offers, retries, unserved
 from bananas_predictor.search import Search
 
 
@@ -18,9 +19,12 @@ async def run(evaluation: Evaluation) -> None:
         last, search = search, _search_of(world, search)
         search.replace(world.trials)
         wanted = offers(world)
+        # A free slot with nothing on offer gets what the last fit says, at once; only what is kept in store is fitted anew.
+        urgent = min(wanted, unserved(world)) if search.fit is not None else 0
         # A fit takes long enough to let a watch or a health check starve: it runs in a thread.
+        ask = partial(search.ask, urgent or wanted, is_urgent=urgent > 0)
         proposals = search.try_again(retries(world))
-        proposals += await asyncio.to_thread(search.ask, wanted) if wanted else []
+        proposals += await asyncio.to_thread(ask) if wanted else []
         await evaluation.offer(proposals)
         await evaluation.publish(search)
         if search is not last:  # the first random offers are out: now there is time

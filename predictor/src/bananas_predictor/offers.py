@@ -66,3 +66,11 @@ def retries(world: World) -> tuple[TrialRecord, ...]:
 def _left(world: World) -> int:
     """Trials that the budget still has beside admitted ones and those on offer."""
     return world.budget_trials - sum(trial.phase != "Cancelled" for trial in world.trials)
+
+
+def unserved(world: World) -> int:
+    """Free slots for which nothing is on offer. None where nothing is kept in store: there the next fit is waited for."""
+    if not world.surplus or world.batch_size is not None:
+        return 0
+    phases = [trial.phase for trial in world.trials]
+    return max(0, world.parallelism - sum(phases.count(phase) for phase in ("Pending", "Queued", "Running")))

@@ -205,9 +205,10 @@ class Search:
         self._records = {}
         self.tell(records)
 
-    def ask(self, count: int = 1) -> list[Proposal]:
+    def ask(self, count: int = 1, *, is_urgent: bool = False) -> list[Proposal]:
         """Up to `count` proposals, none of an architecture proposed before (but see `Asked`).
 
+        Urgent ones rest on the last fit, where there is one, and do not wait for one that knows the latest results.
         First those that an architecture lacks of its `repeats`. Fewer than asked where the strategy waits for results of
         what is in flight, and where the space is used up (`exhausted`, `why_exhausted`).
         """
@@ -221,6 +222,7 @@ class Search:
                 proposals += self._repeat(first.architecture, first.origin, row.repeats, count - len(proposals))
         if proposals:
             _, history = self._history(self.records)
+        history = replace(history, is_urgent=is_urgent)
         while len(proposals) < count and self._strategy.is_ready(history):
             # Every proposal has randomness of its own, so that it does not depend on how many were asked for at once.
             rng = np.random.default_rng(np.random.SeedSequence([self._asked.seed, history.next_index]))

@@ -107,6 +107,8 @@ class TrialEvaluation:
             self._retry(f"a trial was refused, will try again: {error}")
         else:
             self._pause = self._settings.retry_seconds
+            if proposals:
+                self._look_again(0)  # they may have been the urgent ones only
 
     async def publish(self, search: Search) -> None:
         """Writes status.predictor where it differs from what is there."""

@@ -86,7 +86,8 @@ class BananasStrategy:
         """Random at the start, then the best candidate by the acquisition function (algorithm 1, steps i to iv)."""
         if not self._fits(history):
             return self._random(history, rng)
-        self.fit_together([self], [history])
+        if self._scored is None or not history.is_urgent:
+            self.fit_together([self], [history])
         scored = self._scored
         assert scored is not None  # fit_together has seen to it
         # The candidates are those of the fit; what was proposed since is left out here.
