@@ -19,7 +19,7 @@ from bench.kube import Kube, Object, RefusedError
 GPU = "nvidia.com/gpu"
 PRIORITY = "chaos-urgent"
 SYSTEM = "bananas-system"
-PREEMPTION_SECONDS = 4.0
+PREEMPTION_SECONDS = 6.0
 ONLY_PROCESS = 0.3
 """Part of the kills of operator and predictor after which the kubelet starts the container again, ever more slowly; else the
 pod is gone, too, and its controller makes another at once."""
@@ -66,10 +66,10 @@ class Faults:
         with self._lock:
             self.records.append(record)
         try:
-            record.target = self._do(strike)
+            record.target = self._do(strike, record)
         except (RefusedError, OSError) as error:
             print(f"  {strike.kind}: not done: {error}", flush=True)
-        if record.target and strike.kind not in API:
+        if record.target and strike.kind not in API and strike.kind is not Kind.PREEMPTION:
             record.hits.append(record.time)
         return record
 
@@ -84,7 +84,7 @@ class Faults:
             if last is not None:
                 last.hits.append(time.time())
 
-    def _do(self, strike: Strike) -> str:  # noqa: PLR0911 - a table
+    def _do(self, strike: Strike, record: Record) -> str:  # noqa: PLR0911 - a table
         if strike.kind in API:
             self.proxy.strike(strike.kind)
             return "proxy"
@@ -102,7 +102,7 @@ class Faults:
                 seconds = strike.pause or 0
                 return f"away for {seconds:.1f} s" if self._tender.delete_node(seconds) else ""
             case _:
-                return self._preempt()
+                return self._preempt(record)
 
     def _process(self, strike: Strike) -> str:
         part = str(strike.kind)
@@ -133,8 +133,11 @@ class Faults:
                 return container.pod
         return ""
 
-    def _preempt(self) -> str:
-        """A pod of higher priority that wants one GPU more than are free, for some seconds."""
+    def _preempt(self, record: Record) -> str:
+        """A pod of higher priority that wants one GPU more than are free, for some seconds.
+
+        It has struck if the scheduler found it a place: there was none without a victim.
+        """
         running = len(self.trials())
         if not running:
             return ""
@@ -144,7 +147,10 @@ class Faults:
 
         def end() -> None:
             with contextlib.suppress(RefusedError, OSError):
+                pod = self._kube.get(f"{path}/{name}") or {}
                 self._kube.delete(f"{path}/{name}", grace_seconds=0)
+                if pod.get("spec", {}).get("nodeName") or pod.get("status", {}).get("nominatedNodeName"):
+                    record.hits.append(record.time)
 
         timer = threading.Timer(PREEMPTION_SECONDS, end)
         timer.daemon = True
