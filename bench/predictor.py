@@ -26,7 +26,7 @@ from bananas_core.spaces import Space
 from bananas_predictor.ensemble import FitJob, fit_ensembles
 from bananas_predictor.search import Search, TrialRecord
 from bananas_predictor.spaces import SPACES
-from bench.search import processor
+from bench.measuring import processor
 
 Seconds = float
 

@@ -1,9 +1,10 @@
-"""`make bench-search`: every strategy on every table with paired fresh seeds. Writes JSON and a table to bench/results/.
+"""`make bench-search`: every strategy on every table with paired fresh seeds. Writes JSON lines and a table to bench/results/.
 
-    python -m bench.search [--quick] [--minutes N] [--tables a,b] [--out DIR]
+    python -m bench.search [--quick] [--minutes N] [--seeds N] [--tables a,b] [--strategies a,b] [--name NAME] [--resume]
 
-Seeds 0 to 99 are for tuning and never used here. A search that breaks ends the program: no seed is ever dropped. What was
-observed decides which architecture a search holds; it is judged by the table without noise.
+Seeds 0 to 99 are for tuning and never used here. A search that breaks ends the program: no seed is ever dropped. What was observed
+decides which architecture a search holds; it is judged by the table without noise. Under noise the best by the model's mean is
+given too. With `--resume` what the file holds is not measured again, so that a long measurement can be made in parts.
 """
 
 import argparse
@@ -11,8 +12,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -22,27 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bananas_core.api.search import Strategy, StrategyName
-from bananas_predictor.lockstep import Trajectory, run_together
+from bananas_predictor.lockstep import run_together
 from bananas_predictor.strategies import strategy_of
-from bananas_predictor.strategies.bananas import BananasStrategy, Tuning
+from bananas_predictor.strategies.bananas import TUNING, BananasStrategy, Tuning
 from bananas_predictor.strategies.choosing import ChoosingStrategy
-from bench import tables
+from bench.measuring import AT, CHUNK, FIRST_SEED, TABLES, TRIALS, measure, processor, regret_by_mean
+from bench.pooled import PooledBananas, PooledPaper
 from bench.statistics import Estimate, holm, paired_p_value, wilson
-from bench.tables import BenchTable
+from bench.store import Chunk, Store, joined
+from bench.tables import BenchTable, PoolSpace
 
-FIRST_SEED = 10_000
-TRIALS = 150
-AT = (10, 50, 100, 150)
-CHUNK = 25
-"""Searches side by side: enough to fill a program, few enough to report progress."""
-TABLES: dict[str, Callable[[], BenchTable]] = {
-    "nasbench201": tables.nasbench201,
-    "surrogate": tables.surrogate,
-    "pool": tables.pool,
-    "surrogate with noise": lambda: tables.surrogate(noisy=True),
-}
-SHARES = {"nasbench201": 1.0, "surrogate": 0.5, "pool": 0.2, "surrogate with noise": 0.2}
-"""Of the seeds, for a search of NASBench-101 takes longer."""
 SAMPLER = dict.fromkeys(("bananas", "bananas, batches of 10"), "of 30 uniform ones the farthest")
 Floats = NDArray[np.float64]
 
@@ -52,46 +42,55 @@ class Contestant:
     """A strategy and how it is run."""
 
     name: str
-    new: Callable[[], ChoosingStrategy]
+    settings: Strategy
+    tuning: Tuning = TUNING
+
+    @property
+    def configuration(self) -> str:
+        """Everything that it is."""
+        own = asdict(self.tuning) if self.settings.name == "bananas" else {}
+        return json.dumps([self.settings.to_kubernetes(), own], separators=(",", ":"))
+
+    def new(self, table: BenchTable) -> ChoosingStrategy:
+        """For a search."""
+        pooled = isinstance(table.space, PoolSpace)
+        match self.settings.name:
+            case "bananas":
+                return (PooledBananas if pooled else BananasStrategy)(self.settings, self.tuning)
+            case "bananasPaper" if pooled:
+                return PooledPaper(self.settings)
+            case _:
+                return strategy_of(self.settings)
 
 
 def contestants() -> list[Contestant]:
     """Everything that is compared. One configuration for all tables."""
-    ten = Tuning(smallest_batch=10, largest_batch=10)
     published: list[StrategyName] = ["bananasPaper", "localSearch", "evolution", "random"]
     return [
-        Contestant("bananas", lambda: BananasStrategy(Strategy())),
-        Contestant("bananas, batches of 10", lambda: BananasStrategy(Strategy(), ten)),
-        *[Contestant(name, lambda name=name: strategy_of(Strategy(name=name))) for name in published],  # type: ignore[misc]
+        Contestant("bananas", Strategy()),
+        Contestant("bananas, batches of 10", Strategy(), replace(TUNING, smallest_batch=10, largest_batch=10)),
+        *[Contestant(name, Strategy(name=name)) for name in published],
     ]
 
 
-def measure(table: BenchTable, run: Trajectory) -> dict[str, Floats]:
-    """Figures at `AT`, percentage points: what the search holds is the best that it observed."""
-    rows = table.rows(run.cells)
-    held = np.array([rows[int(np.argmax(run.accuracies[:count]))] for count in AT])
-    figures = {
-        "regret": 100 * (table.validation.max() - table.validation[held]),
-        "holds the best": (table.validation[held] == table.validation.max()).astype(np.float64),
-    }
-    if table.test is not None:
-        figures["test error"] = 100 * (1 - table.test[held])
-    return figures
-
-
-def run_all(table: BenchTable, contestant: Contestant, seeds: int, deadline: float) -> tuple[dict[str, Floats], float]:
-    """(n, len(AT)) figures and seconds for a search. Stops early, at a whole chunk, once the time is over."""
-    start = perf_counter()
-    found: list[dict[str, Floats]] = []
-    for first in range(0, seeds, CHUNK):
-        if found and perf_counter() > deadline:
-            break
-        chosen = range(FIRST_SEED + first, FIRST_SEED + min(first + CHUNK, seeds))
-        runs = run_together(table.space, contestant.new, table.look_up, chosen, TRIALS)
-        found += [measure(table, run) for run in runs]
-        print(f"\r{table.name}: {contestant.name}: {len(found)} of {seeds}", end="", file=sys.stderr, flush=True)
-    print(f", {(perf_counter() - start) / len(found):.2f} s each", file=sys.stderr, flush=True)
-    return {name: np.array([one[name] for one in found]) for name in found[0]}, (perf_counter() - start) / len(found)
+def run_all(table: BenchTable, contestant: Contestant, seeds: int, deadline: float, store: Store) -> None:
+    """What the store lacks. Stops early, at a whole chunk, once the time is over, but not before the first."""
+    for first in range(FIRST_SEED, FIRST_SEED + seeds, CHUNK):
+        known = store.of(table.name, contestant.name, contestant.configuration)
+        if any(chunk.first_seed == first for chunk in known):
+            continue
+        if known and perf_counter() > deadline:
+            return
+        start = perf_counter()
+        chosen = range(first, min(first + CHUNK, FIRST_SEED + seeds))
+        runs = run_together(table.space, lambda: contestant.new(table), table.look_up, chosen, TRIALS)
+        seconds = (perf_counter() - start) / len(runs)
+        found = [measure(table, run) for run in runs]
+        figures = {key: np.array([one[key] for one in found]) for key in found[0]}
+        if table.noisy and contestant.settings.name == "bananas":
+            figures["regret by the model's mean"] = regret_by_mean(table, runs)
+        store.add(Chunk(table.name, contestant.name, contestant.configuration, first, figures, seconds))
+        print(f"{table.name}: {contestant.name}: seeds from {first}, {seconds:.2f} s each", file=sys.stderr, flush=True)
 
 
 def summarise(name: str, figures: dict[str, Floats], seconds: float) -> dict[str, Any]:
@@ -111,7 +110,6 @@ def summarise(name: str, figures: dict[str, Floats], seconds: float) -> dict[str
         "holds_the_best": {
             str(at): {"share": hits[i] / n, "wilson": wilson(int(hits[i]), n)} for i, at in enumerate(AT)
         },
-        "per_seed_regret": np.round(figures["regret"], 4).tolist(),
     }
 
 
@@ -172,56 +170,66 @@ def table_text(name: str, rows: list[dict[str, Any]], comparisons: dict[str, Any
     return "\n".join(lines) + "\n"
 
 
+def report(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What the store holds, as JSON and as Markdown."""
+    result: dict[str, Any] = {}
+    texts: list[str] = []
+    for name in names:
+        chunks = {one.name: store.of(name, one.name, one.configuration) for one in contestants()}
+        held = {contestant: own for contestant, own in chunks.items() if own}
+        if not held:
+            continue
+        figures = {contestant: joined(own) for contestant, own in held.items()}
+        seconds = {
+            contestant: sum(chunk.seconds * chunk.seeds for chunk in own) / sum(chunk.seeds for chunk in own)
+            for contestant, own in held.items()
+        }
+        rows = [summarise(contestant, values, seconds[contestant]) for contestant, values in figures.items()]
+        comparisons = compare(figures)
+        result[name] = {"strategies": rows, "comparisons": comparisons}
+        texts.append(table_text(name, rows, comparisons))
+    return result, texts
+
+
 def main() -> None:
     """Runs everything within the time and writes what came out after each table."""
     parser = argparse.ArgumentParser(description="Compares the strategies on the benchmark tables.")
     parser.add_argument("--quick", action="store_true", help="few seeds, at most three minutes")
-    parser.add_argument("--minutes", type=float, default=38, help="time for everything")
-    parser.add_argument(
-        "--seeds", type=int, default=500, help="seeds for a strategy; the paper's recipe takes 3 of 5 of them"
-    )
+    parser.add_argument("--minutes", type=float, default=34, help="time after which no further seeds are begun")
+    parser.add_argument("--seeds", type=int, default=100, help="seeds for a strategy")
     parser.add_argument("--tables", default=",".join(TABLES), help="which tables")
-    parser.add_argument("--strategies", default="", help="which strategies, commas between; unset: all")
+    parser.add_argument("--strategies", default="", help="which strategies, semicolons between; unset: all")
     parser.add_argument("--name", default="", help="name of the files; unset: search, or search-quick")
+    parser.add_argument("--resume", action="store_true", help="go on with the file of that name")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    minutes, seeds = (2.5, 25) if options.quick else (options.minutes, options.seeds)
-    start = perf_counter()
+    minutes, seeds = (2.0, 5) if options.quick else (options.minutes, options.seeds)
+    stem = options.name or ("search-quick" if options.quick else "search")
+    start, lines = perf_counter(), options.out / f"{stem}.jsonl"
+    if not options.resume:
+        lines.unlink(missing_ok=True)
+    store = Store(lines)
     names = options.tables.split(",")
-    result: dict[str, Any] = {
+    chosen = [one for one in contestants() if not options.strategies or one.name in options.strategies.split(";")]
+    about = {
         "command": "python -m bench.search " + " ".join(sys.argv[1:]),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "load_at_start": os.getloadavg(),
         "versions": {name: version(name) for name in ("bananas-predictor", "numpy", "torch")},
-        "bananas": {"settings": Strategy().to_kubernetes(), "tuning": asdict(Tuning())},
-        "tables": {},
+        "bananas": {"settings": Strategy().to_kubernetes(), "tuning": asdict(TUNING)},
     }
-    texts = [f"# Search benchmark\n\n`{result['command']}`, {result['machine']['processor']}, one thread.\n"]
-    for name in names:
+    for number, name in enumerate(names):
         table = TABLES[name]()
-        figures, rows = {}, []
-        everyone = [one for one in contestants() if not options.strategies or one.name in options.strategies.split(",")]
-        for contestant in everyone:
-            count = round(seeds * SHARES[name] * (0.6 if contestant.name == "bananasPaper" else 1))
-            deadline = start + 60 * minutes
-            figures[contestant.name], seconds = run_all(table, contestant, max(CHUNK, count), deadline)
-            rows.append(summarise(contestant.name, figures[contestant.name], seconds))
-        comparisons = compare(figures)
-        result["tables"][name] = {"strategies": rows, "comparisons": comparisons}
-        texts.append(table_text(name, rows, comparisons))
-        stem = options.name or ("search-quick" if options.quick else "search")
-        result["minutes"] = round((perf_counter() - start) / 60, 1)
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / f"{stem}.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
-        (options.out / f"{stem}.md").write_text("\n".join(texts))
+        share = start + 60 * minutes * (number + 1) / len(names)
+        for first in range(CHUNK, seeds + CHUNK, CHUNK):  # all strategies go on together, so that they stay paired
+            for contestant in chosen:
+                run_all(table, contestant, min(first, seeds), share, store)
+        result, texts = report(store, list(TABLES))
+        taken = round((perf_counter() - start) / 60, 1)
+        (options.out / f"{stem}.json").write_text(json.dumps({**about, "minutes": taken, "tables": result}) + "\n")
+        heading = f"# Search benchmark\n\n`{about['command']}`, {processor()}, one thread.\n"
+        (options.out / f"{stem}.md").write_text("\n".join([heading, *texts]))
     print("\n".join(texts))
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,8 @@ class PoolSpace:
     def __init__(self, base: SearchSpace, cells: Cells, keys: Keys) -> None:
         """Keys are sorted."""
         self._base, self._cells, self._keys = base, cells, keys
+        self.everything: Final = cells
+        """(n, 26)"""
         self._around: dict[tuple[int, float], Cells] = {}
 
     def _within(self, cells: Cells) -> NDArray[np.bool_]:

@@ -27,6 +27,9 @@ INNER: Final = V - 2
 EDGE_BITS: Final = V * (V - 1) // 2
 OPS: Final = len(OPERATIONS)
 UPPER: Final = np.triu_indices(V, 1)
+VERTICES: Final = np.arange(V, dtype=np.uint8)
+_LATER: Final = (0x7F << (VERTICES + 1) & 0x7F).astype(np.uint8)
+"""(7,) bit w of v: whether w comes after v."""
 PATH_BITS: Final = sum(OPS**length for length in range(INNER + 1))  # 364
 TRUNCATED_BITS: Final = 40
 """All paths of at most three operations (BANANAS, section 5.1, cuts at 40)."""
@@ -44,7 +47,7 @@ class _Nasbench101:
         """Uniform over the 423,624 different cells, not over their spellings (the original's sampler favours small ones)."""
         found = np.zeros((0, EDGE_BITS + INNER), dtype=np.int8)
         while len(found) < count:
-            cells = _draw_spellings(4096, rng)
+            cells = _draw_spellings(min(8192, 1024 * count), rng)
             # A cell with s spellings comes up s times as often.
             kept = rng.random(len(cells)) * _count_spellings(cells) < 1
             found = np.concatenate([found, cells[kept]])
@@ -176,22 +179,31 @@ def _with_ends(inner: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _prune(matrices: Matrices, ops: Ops) -> tuple[Cells, NDArray[np.bool_]]:
     """Drops vertices that are on no path; (n, 26) cells and (n,) whether a cell is of the space."""
-    reached = np.zeros((len(matrices), V), dtype=np.bool_)
-    reaching = np.zeros_like(reached)
-    reached[:, 0] = reaching[:, -1] = True
-    for v in range(1, V):
-        reached[:, v] = (reached[:, :v] & matrices[:, :v, v]).any(axis=1)
-        u = V - 1 - v
-        reaching[:, u] = (reaching[:, u + 1 :] & matrices[:, u, u + 1 :]).any(axis=1)
-    kept = reached & reaching
-    matrices = matrices & kept[:, :, None] & kept[:, None, :]
+    outs = np.packbits(matrices, axis=2, bitorder="little")[..., 0]
+    kept = (_on_a_path(outs)[:, None] >> VERTICES & 1).astype(np.bool_)
+    matrices = matrices & (kept[:, :, None] & kept[:, None, :])
     inner = kept[:, 1:-1]
     order = _KEPT_FIRST[inner @ (1 << np.arange(INNER))]
-    matrices = _permuted(matrices, _with_ends(order))
+    gaps = np.flatnonzero((inner[:, 1:] & ~inner[:, :-1]).any(axis=1))  # elsewhere the kept ones stand in front already
+    if len(gaps):
+        matrices[gaps] = _permuted(matrices[gaps], _with_ends(order[gaps]))
     rows = np.arange(len(ops))[:, None]
     ops = np.where(inner[rows, order], ops[rows, order], 0)
-    edges = matrices.sum(axis=(1, 2))
-    return _flatten(matrices, ops.astype(np.int8)), (edges > 0) & (edges <= MAX_EDGES)
+    cells = _flatten(matrices, ops.astype(np.int8))
+    edges = cells[:, :EDGE_BITS].sum(axis=1, dtype=np.int8)
+    return cells, (edges > 0) & (edges <= MAX_EDGES)
+
+
+def _on_a_path(outs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(n,) bit v: whether vertex v is on a path from input to output; outs (n, 7): bit w of v, whether v leads to w."""
+    reached = np.ones(len(outs), dtype=np.uint8)
+    for v in range(V - 1):
+        reached |= outs[:, v] * (reached >> v & 1)
+    reaching = np.full(len(outs), 1 << (V - 1), dtype=np.uint8)
+    for v in range(V - 2, -1, -1):
+        reaching |= ((outs[:, v] & reaching) != 0).astype(np.uint8) << v
+    on_a_path: NDArray[np.uint8] = reached & reaching
+    return on_a_path
 
 
 def _spread(cells: Cells, rng: np.random.Generator) -> tuple[Matrices, Ops]:
@@ -209,22 +221,26 @@ def _spread(cells: Cells, rng: np.random.Generator) -> tuple[Matrices, Ops]:
     return _permuted(matrices, _with_ends(source)), ops
 
 
+_SIZES: Final = np.arange(2, V + 1)
+_SPELLINGS_OF_SIZE: Final = 2.0 ** (_SIZES * (_SIZES - 1) / 2) * float(OPS) ** (_SIZES - 2)
+_VERTICES_OF_SIZE: Final = ((1 << (_SIZES - 1)) - 1 | 1 << (V - 1)).astype(np.uint8)
+"""(6,) bit v: whether a cell of a size has vertex v; unused ones stand before the output."""
+
+
 def _draw_spellings(count: int, rng: np.random.Generator) -> Cells:
     """Up to `count` cells, uniform over the spellings of all sizes."""
-    sizes = np.arange(2, V + 1)
-    weights = 2.0 ** (sizes * (sizes - 1) / 2) * float(OPS) ** (sizes - 2)
-    drawn = rng.choice(sizes, count, p=weights / weights.sum()) - 2
-    used = np.concatenate([np.ones((count, 1)), np.arange(INNER) < drawn[:, None], np.ones((count, 1))], axis=1) > 0
-    bits = rng.random((count, EDGE_BITS)) < 0.5
-    ops = rng.integers(0, OPS, (count, INNER), dtype=np.int8)
-    matrices = np.zeros((count, V, V), dtype=np.bool_)
-    matrices[:, UPPER[0], UPPER[1]] = bits
-    matrices &= used[:, :, None] & used[:, None, :]
-    few = matrices.sum(axis=(1, 2)) <= MAX_EDGES  # before pruning, which must find nothing to prune
-    cells, valid = _prune(matrices[few], ops[few])
-    whole = _used(_unflatten(cells)[0]).sum(axis=1) == drawn[few]
-    drawn_cells: Cells = cells[valid & whole]
-    return drawn_cells
+    drawn = rng.choice(len(_SIZES), count, p=_SPELLINGS_OF_SIZE / _SPELLINGS_OF_SIZE.sum())
+    outs = rng.integers(0, 1 << V, (count, V), dtype=np.uint8) & _LATER & _VERTICES_OF_SIZE[drawn][:, None]
+    outs *= _VERTICES_OF_SIZE[drawn][:, None] >> VERTICES & 1
+    few = np.bitwise_count(outs).sum(axis=1) <= MAX_EDGES
+    drawn, outs = drawn[few], outs[few]
+    whole = _on_a_path(outs) == _VERTICES_OF_SIZE[drawn]
+    drawn, outs = drawn[whole], outs[whole]
+    cells = np.zeros((len(outs), EDGE_BITS + INNER), dtype=np.int8)
+    cells[:, :EDGE_BITS] = outs[:, UPPER[0]] >> UPPER[1].astype(np.uint8) & 1
+    ops = rng.integers(0, OPS, (len(outs), INNER), dtype=np.int8)
+    cells[:, EDGE_BITS:] = ops * (np.arange(INNER) < drawn[:, None])
+    return cells
 
 
 _INNER_ORDERS: Final = np.array(list(permutations(range(INNER))), dtype=np.intp)  # (120, 5)

@@ -98,10 +98,7 @@ class BananasPaperStrategy:
             if strategy._fits(history) and (key := fit_key(history)) != strategy._key
         ]
         start = perf_counter()
-        drawn = [
-            (history, mutate_as_published(history, strategy._spellings, _rng(history, 2)))
-            for strategy, history, _ in stale
-        ]
+        drawn = [(history, strategy._candidates(history)) for strategy, history, _ in stale]
         jobs = [strategy._job(history, found) for (strategy, _, _), (history, found) in zip(stale, drawn, strict=True)]
         for (strategy, history, key), (_, found), forecasts in zip(stale, drawn, forecast(jobs), strict=True):
             best = float(np.nanmax(history.accuracies))
@@ -112,6 +109,9 @@ class BananasPaperStrategy:
 
     def _fits(self, history: History) -> bool:
         return history.counted >= self._settings.initial_trials and history.result_count >= self._enough
+
+    def _candidates(self, history: History) -> Candidates:
+        return mutate_as_published(history, self._spellings, _rng(history, 2))
 
     def _job(self, history: History, found: Candidates) -> "PaperJob":
         from bananas_predictor.paper_network import PaperJob  # noqa: PLC0415 - see prepare
