@@ -24,7 +24,7 @@ import numpy as np
 from bananas_core.spaces import parse_architecture
 from bananas_core.spaces.nasbench101 import OPERATIONS
 from bananas_tables import load_table
-from bench.search import processor
+from bench.measuring import processor
 from bench.tables import DATA
 
 RECORDS: Final = 1_000_000

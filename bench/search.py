@@ -77,7 +77,7 @@ def run_all(table: BenchTable, contestant: Contestant, seeds: int, deadline: flo
     """What the store lacks. Stops early, at a whole chunk, once the time is over, but not before the first."""
     for first in range(FIRST_SEED, FIRST_SEED + seeds, CHUNK):
         known = store.of(table.name, contestant.name, contestant.configuration)
-        if any(chunk.first_seed == first for chunk in known):
+        if any(chunk.first_seed <= first < chunk.first_seed + chunk.seeds for chunk in known):
             continue
         if known and perf_counter() > deadline:
             return

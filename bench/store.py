@@ -78,5 +78,6 @@ class Store:
 
 
 def joined(chunks: list[Chunk]) -> dict[str, Floats]:
-    """(n, places) figures of all their seeds."""
-    return {name: np.concatenate([chunk.figures[name] for chunk in chunks]) for name in chunks[0].figures}
+    """(n, places) figures of all their seeds: those that every chunk has."""
+    names = [name for name in chunks[0].figures if all(name in chunk.figures for chunk in chunks)]
+    return {name: np.concatenate([chunk.figures[name] for chunk in chunks]) for name in names}
