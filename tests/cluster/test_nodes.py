@@ -273,3 +273,32 @@ def test_a_claim_of_one_pod_is_refused_for_two_trials_at_once(cluster: Cluster, 
     assert cluster.list("jobs", namespace) == []
     cluster.kubectl("scale", "nassearch/alone", "--replicas=1", "-n", namespace)
     wait_for("it is not", lambda: reason() == "AsExpected", seconds=30)
+
+
+def test_after_two_failures_in_a_row_on_a_node_the_next_attempt_goes_to_another(
+    cluster: Cluster, namespace: str, ghost: str
+) -> None:
+    template = {"command": ["python3", "-c", "raise SystemExit(1)"], "tolerations": [TOLERATION]}
+    cluster.apply(
+        table_search("unlucky", namespace, trials=1, parallelism=1, trial={"template": template, "retries": 9})
+    )
+
+    def retries() -> int:
+        return sum(t.get("status", {}).get("retries", 0) for t in trials(cluster, "unlucky", namespace))
+
+    wait_for("two failures", lambda: retries() == 2, seconds=90)
+    haunt(cluster, ghost)
+    search = wait_for(
+        "the node is avoided",
+        lambda: (s := cluster.get("nassearch", "unlucky", namespace)) and s["status"].get("avoidedNodes") and s,
+        seconds=30,
+    )
+    [bad] = search["status"]["avoidedNodes"]
+    assert f"node {bad} is avoided" in condition(search, "Progressing")["message"]
+    assert any(bad in message for message in events(cluster, namespace, "NodeAvoided"))
+
+    def third() -> str:
+        pods = cluster.list("pods", namespace, "app.kubernetes.io/component=trial,nas.bananas.dev/attempt=3")
+        return str(pods[0]["spec"].get("nodeName", "")) if pods else ""
+
+    assert wait_for("the third attempt has a node", third, seconds=60) == ghost

@@ -234,3 +234,11 @@ def test_a_claim_of_one_pod_is_refused_for_more_than_one_trial_at_once() -> None
     assert "spec.checkpoints.claim: claim disk" in message
     assert "spec.parallelism is 2" in message
     assert condition(facts, constants.CONDITION_STALLED, parallelism=1)[0] == "False"
+
+
+def test_too_much_parallelism_is_an_event_once() -> None:
+    view = observed(facts=Facts(nodes=(node("a", 2),)), search=search(spec(trial={"template": ONE_GPU}, parallelism=8)))
+    (write,) = [action for action in plan(view, at(0), SETTINGS).actions if isinstance(action, WriteSearch)]
+    assert constants.REASON_TOO_FEW_NODES in [note.reason for note in write.notes]
+    told = replace(view, search=replace(view.search, status=write.status))
+    assert not [action for action in plan(told, at(1), SETTINGS).actions if isinstance(action, WriteSearch)]

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from bananas_operator.client import KubernetesApi
+from bananas_operator.errors import ServerError
 from bananas_operator.mounts import AT_ONCE, MountQuestions
 from bananas_operator.views import ContainerWaiting, JobView, PodView
 
@@ -21,9 +22,12 @@ class Events:
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         self.asked: list[str] = []
+        self.broken = False
 
     async def list_page(self, _resource: Any, _namespace: str, query: list[tuple[str, str]]) -> dict[str, Any]:
         self.asked.append(dict(query)["fieldSelector"])
+        if self.broken:
+            raise ServerError("down", status=500)
         return {"items": self.items}
 
     def tell(self, reason: str, message: str = "", uid: str = "pod-uid") -> None:
@@ -102,3 +106,11 @@ async def test_of_many_pods_that_wait_few_are_asked_at_once(events: Events, ques
     )
     await questions.explain("lab", jobs, at(10))
     assert len(events.asked) == AT_ONCE
+
+
+async def test_a_pass_does_not_fail_because_a_question_does(events: Events, questions: MountQuestions) -> None:
+    events.broken = True
+    assert await problem(questions, pod(CREATING), 10) is None
+    events.broken = False
+    events.tell("FailedMount", "absent")
+    assert await problem(questions, pod(CREATING), 20) == "absent"

@@ -105,6 +105,7 @@ def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, 
         (constants.CONDITION_FAILED, "Warning"),
         (constants.CONDITION_COMPLETE, "Normal"),
         (constants.CONDITION_SUSPENDED, "Normal"),
+        (constants.CONDITION_OVERSUBSCRIBED, "Warning"),
     ):
         was, now = before.get(type_), after[type_]
         if now.status == "True" and (was is None or was.status != "True" or was.reason != now.reason):

@@ -9,10 +9,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
 from bananas_operator.client import KubernetesApi
+from bananas_operator.errors import ApiError
 from bananas_operator.resources import EVENTS, Json
 from bananas_operator.settings import Settings
 from bananas_operator.views import ContainerEnded, ContainerRunning, JobView, PodView
+
+log = structlog.get_logger()
 
 FAILURES: Final = ("FailedMount", "FailedAttachVolume")
 STEPS: Final = (*FAILURES, "SuccessfulAttachVolume", "Pulling", "Pulled", "Created")
@@ -58,7 +63,11 @@ class MountQuestions:
         self._told = {uid: told for uid, told in self._told.items() if now < told[0] + 10 * self._pause}
 
     async def _ask(self, namespace: str, pod: PodView) -> str | None:
-        page = await self._api.list_page(EVENTS, namespace, [("fieldSelector", f"involvedObject.uid={pod.uid}")])
+        try:
+            page = await self._api.list_page(EVENTS, namespace, [("fieldSelector", f"involvedObject.uid={pod.uid}")])
+        except ApiError as error:  # a pass must not fail for want of an explanation
+            log.info("events not listed", namespace=namespace, pod=pod.name, error=str(error))
+            return None
         events = [event for event in page.get("items") or () if _is_about(event, pod)]
         newest = max(events, key=lambda event: int(event["metadata"]["resourceVersion"]), default=None)
         failed = newest is not None and newest["reason"] in FAILURES
