@@ -38,7 +38,7 @@ KINDS: Final = (
 NOT_OURS: Final = ("serviceaccounts/default", "configmaps/kube-root-ca.crt")
 TINY: Final = {
     "dataset": "digits",
-    "epochs": 10,
+    "epochs": 30,
     "scoreEpochs": 2,
     "channels": 4,
     "layers": 3,

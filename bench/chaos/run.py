@@ -38,6 +38,7 @@ STARTED_SECONDS = 120
 ENDS_SECONDS = 600
 GONE_SECONDS = 120
 BUSY_SECONDS = 4.0
+PATIENCE_SECONDS = 8.0
 
 
 def main() -> int:
@@ -102,6 +103,8 @@ def strike_all(arguments: argparse.Namespace, lab: Lab, faults: Faults, events: 
                 lab.keep_busy()
                 busy_at = time.monotonic() + BUSY_SECONDS
             time.sleep(0.05)
+        while not faults.trials() and time.monotonic() < shift + strike.at + PATIENCE_SECONDS:
+            time.sleep(0.05)  # a fault between two trials shows little
         shift = max(shift, time.monotonic() - strike.at)  # late ones are not made up for by a burst
         record = faults.strike(strike)
         print(f"{number:4d} {strike.at:7.1f} s  {strike.kind:<26}{record.target or 'nothing to strike'}", flush=True)
