@@ -101,6 +101,17 @@ def dashboard() -> dict[str, Any]:
             description="Attempts that were ended from outside: preempted, evicted or drained, and others (a node or pod was "
             "lost). They are no failures; what they cost is under GPU seconds, wasted.",
         ),
+        _graph(
+            "Searches by condition",
+            [
+                (f"sum by (condition, reason) ({c.METRIC_CONDITION}{_rests()}) > 0", "{{condition}} {{reason}}"),
+            ],
+            12,
+            28,
+            stacked=True,
+            description="Searches that do not go on, and why: suspended by a person, held up from outside, given up, or "
+            "complete because a bound of the budget was reached.",
+        ),
     ]
     return {
         "title": "Bananas: neural architecture search",
@@ -119,6 +130,10 @@ def dashboard() -> dict[str, Any]:
 def _of(**labels: str) -> str:
     extra = "".join(f',{name}="{value}"' for name, value in labels.items())
     return OF_SEARCH[:-1] + extra + "}"
+
+
+def _rests() -> str:
+    return OF_SEARCH[:-1] + ',condition=~"Suspended|Stalled|Failed|Complete"}'
 
 
 def _targets(queries: list[tuple[str, str]]) -> list[Panel]:

@@ -153,11 +153,11 @@ def _parallelism(search: SearchView) -> float | None:
 def _free_slots(search: SearchView) -> float | None:
     if search.spec is None:
         return None
-    return 0 if _ended(search.status) else max(0, search.spec.parallelism - search.status.in_flight)
+    return 0 if _rests(search.status) else max(0, search.spec.parallelism - search.status.in_flight)
 
 
-def _ended(status: NASSearchStatus) -> bool:
-    return status.phase in ("Complete", "Failed")
+def _rests(status: NASSearchStatus) -> bool:
+    return status.phase in ("Complete", "Failed", "Suspended")
 
 
 def _best(search: SearchView) -> float | None:
