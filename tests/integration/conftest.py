@@ -45,6 +45,7 @@ def asked(calls: list[Call]) -> set[tuple[str, str, str]]:
         match = PATH.match(call.path)
         if match is not None and (match["namespace"] or match["plural"] in {p for _, _, p in RESOURCES}):
             verb = VERBS.get(call.method) or ("get" if match["name"] else "list")
+            verb += "collection" if verb == "delete" and not match["name"] else ""
             resource = match["plural"] + (f"/{match['sub']}" if match["sub"] else "")
             found.add((match["group"] or "", resource, verb))
     return found

@@ -42,6 +42,8 @@ PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>v[^/]+)"
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>status))?$"
 )
+SET = re.compile(r"([^,&\s]+) in \(([^)]*)\)")
+"""A term of a label selector that names several values."""
 
 
 @dataclass
@@ -271,7 +273,9 @@ class FakeApi:
         change = {
             "PATCH": lambda: self._patch(kind, namespace, name, sub, body),
             "PUT": lambda: self._put(kind, namespace, name, body),
-            "DELETE": lambda: self._delete(kind, namespace, name, body or {}),
+            "DELETE": lambda: (
+                self._delete(kind, namespace, name, body or {}) if name else self._delete_all(kind, namespace, request)
+            ),
         }
         return change[request.method]()
 
@@ -370,6 +374,12 @@ class FakeApi:
         self.delete(kind, name, namespace)
         return {"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 200}
 
+    def _delete_all(self, kind: str, namespace: str, request: web.Request) -> Object:
+        deleted = self._list(kind, namespace, request)
+        for item in deleted["items"]:
+            self.delete(kind, item["metadata"]["name"], namespace)
+        return deleted
+
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         match = PATH.match(request.path)
         assert match is not None
@@ -405,7 +415,10 @@ def _selector_of(request: web.Request) -> str:
 
 def _selected(item: Object, selector: str) -> bool:
     labels = item["metadata"].get("labels") or {}
-    for term in filter(None, re.split("[,&]", selector)):
+    for key, values in SET.findall(selector):
+        if labels.get(key) not in values.split(","):
+            return False
+    for term in filter(None, re.split("[,&]", SET.sub("", selector))):
         key, equals, value = term.partition("=")
         if key.startswith(("involvedObject.", "metadata.", "reason")) and "/" not in key:
             found: Any = item

@@ -27,7 +27,7 @@ from bananas_operator.views import (
 )
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
-SETTINGS = Settings()
+SETTINGS = Settings(jobs_together=1)
 ARCHITECTURES = [
     Architecture.of(Nasbench201Architecture(ops=ops))
     for ops in product([op for op in OPERATIONS if op != "none"], repeat=6)

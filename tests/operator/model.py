@@ -14,6 +14,7 @@ from bananas_operator.actions import (
     Action,
     CreateJob,
     DeleteJob,
+    DeleteJobs,
     DeletePredictor,
     EnsurePredictor,
     WriteSearch,
@@ -202,6 +203,8 @@ class Cluster:
                 self._create_job(action)
             case DeleteJob():
                 self._delete_job(action)
+            case DeleteJobs():
+                self._delete_jobs(action)
             case EnsurePredictor():
                 if ("deployment", "s-predictor") not in self.truth:
                     hash_ = action.deployment["metadata"]["annotations"]["nas.bananas.dev/template-hash"]
@@ -217,6 +220,14 @@ class Cluster:
                 self._check_version(("search", "s"), self.view["search", "s"].item.version)
                 self._store(("search", "s"), replace(self.truth["search", "s"].item, status=status))
                 self._wrote(("search", "s"))
+
+    def _delete_jobs(self, action: DeleteJobs) -> None:
+        chosen = [n for n, s in self.truth.items() if n[0] == "job" and s.item.trial_uid in action.trial_uids]
+        for name in chosen:
+            self._check_recorded(self.truth[name].item)
+            self._remove(name)
+        for name in [n for n, s in self.view.items() if n[0] == "job" and s.item.uid in action.job_uids]:
+            self._wrote(name)
 
     def _delete_job(self, action: DeleteJob) -> None:
         name: Name = ("job", action.name)

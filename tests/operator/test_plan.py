@@ -13,6 +13,7 @@ from bananas_core.contract import FailureReport, ProgressMessage
 from bananas_operator.actions import (
     CreateJob,
     DeleteJob,
+    DeleteJobs,
     DeletePredictor,
     EnsurePredictor,
     Plan,
@@ -696,3 +697,41 @@ def test_a_job_that_waits_for_its_container_is_worth_no_write() -> None:
     assert writes(decide(observed(trial(0, "Queued"), jobs=(job(0, 1, pod()),)))) == {}
     after = trial(0, "Queued", attempts=1, settled_attempt=1, message="interrupted: x", next_attempt_time=None)
     assert writes(decide(observed(after, jobs=(job(0, 2, pod()),))))["s-0"].message is None
+
+
+def ended_with_job(index: int) -> tuple[Any, Any]:
+    the_trial = trial(index, "Succeeded", attempts=1, settled_attempt=1, validation_accuracy=0.5)
+    return the_trial, job(index, 1, pod(ended(0, report(index))))
+
+
+def deletions(seen: Observed, together: int = 3) -> list[Any]:
+    todo = plan(seen, at(100), SETTINGS.model_copy(update={"jobs_together": together}))
+    return [a for a in todo.actions if isinstance(a, DeleteJob | DeleteJobs)]
+
+
+def of(*pairs: tuple[Any, Any], **changes: Any) -> Observed:
+    found = observed(*(pair[0] for pair in pairs), jobs=tuple(pair[1] for pair in pairs), **changes)
+    return replace(found, search=changes.get("search", search(spec(budget={"trials": 50}))))
+
+
+def test_jobs_of_ended_trials_are_deleted_together_once_there_are_enough() -> None:
+    assert deletions(of(ended_with_job(0), ended_with_job(1))) == []
+    want = DeleteJobs(("trial-0", "trial-1", "trial-2"), ("job-0-1", "job-1-1", "job-2-1"))
+    assert deletions(of(ended_with_job(0), ended_with_job(1), ended_with_job(2))) == [want]
+
+
+def test_a_search_that_rests_keeps_no_jobs_of_ended_trials() -> None:
+    pairs = (ended_with_job(0), ended_with_job(1))
+    want = [DeleteJobs(("trial-0", "trial-1"), ("job-0-1", "job-1-1"))]
+    for resting in (spec(budget={"trials": 2}), spec(budget={"trials": 50}, suspend=True)):
+        assert deletions(of(*pairs, search=search(resting))) == want
+
+
+def test_a_quota_that_is_short_is_not_filled_with_jobs_that_have_ended() -> None:
+    full = Finding("Job", "s-2-1", Problem(constants.REASON_QUOTA_EXCEEDED, "count/jobs.batch"), at(110))
+    assert deletions(of(ended_with_job(0), findings=(full,))) == [DeleteJob("s-0-1", "job-0-1")]
+
+
+def test_what_is_left_of_an_overtaken_attempt_is_deleted_by_itself_and_at_once() -> None:
+    waiting = trial(0, "Queued", attempts=1, settled_attempt=1), job(0, 1, pod(ended(75)))
+    assert DeleteJob("s-0-1", "job-0-1") in deletions(of(waiting, ended_with_job(1)))

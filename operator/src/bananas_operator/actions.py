@@ -62,6 +62,14 @@ class DeleteJob:
 
 
 @dataclass(frozen=True)
+class DeleteJobs:
+    """Delete all Jobs of trials that have ended, in one request."""
+
+    trial_uids: tuple[str, ...]
+    job_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EnsurePredictor:
     """Make what is missing of a predictor, and bring its Deployment up to date."""
 
@@ -90,9 +98,9 @@ class WriteSearch:
     notes: tuple[Note, ...] = ()
 
 
-Action = (
-    WriteTrial | CreateTrial | CreateJob | DeleteJob | EnsurePredictor | DeletePredictor | EnsureConfigMap | WriteSearch
-)
+Jobs = CreateJob | DeleteJob | DeleteJobs
+Predictor = EnsurePredictor | DeletePredictor
+Action = WriteTrial | CreateTrial | Jobs | Predictor | EnsureConfigMap | WriteSearch
 
 
 @dataclass(frozen=True)

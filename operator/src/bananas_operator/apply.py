@@ -18,6 +18,7 @@ from bananas_operator.actions import (
     CreateJob,
     CreateTrial,
     DeleteJob,
+    DeleteJobs,
     DeletePredictor,
     EnsureConfigMap,
     EnsurePredictor,
@@ -93,7 +94,7 @@ class Applier:
                     self._note_refusal(observed.search, action, error, now)
                     return  # the next pass plans without this trial: what comes later in this one may rest on it
                 self._refused(type(action).__name__)
-                if not isinstance(action, DeleteJob | EnsurePredictor | DeletePredictor):
+                if not isinstance(action, DeleteJob | DeleteJobs | EnsurePredictor | DeletePredictor):
                     raise
                 refused = refused or error  # nothing rests on it
         if refused is not None:
@@ -112,6 +113,8 @@ class Applier:
                 await self._ensure_config_map(search, manifest, memory, now)
             case DeleteJob():
                 await self._delete_job(search, action)
+            case DeleteJobs():
+                await self._delete_jobs(search, action)
             case EnsurePredictor():
                 await self._ensure_predictor(search, action, memory, now)
             case DeletePredictor():
@@ -180,6 +183,14 @@ class Applier:
         else:
             self._forget(JOBS, uid)
         self._say(search, "job stopped" if action.stops else "job deleted", job=name)
+
+    async def _delete_jobs(self, search: SearchView, action: DeleteJobs) -> None:
+        of_trials = f"{constants.LABEL_TRIAL_UID} in ({','.join(action.trial_uids)})"
+        selector = f"{constants.LABEL_SEARCH_UID}={search.uid},{of_trials}"
+        await self._api.delete_selected(JOBS, search.namespace, selector)
+        for uid in action.job_uids:
+            self._forget(JOBS, uid)
+        self._say(search, "jobs deleted", jobs=len(action.job_uids))
 
     # --- promotion ---
 

@@ -71,6 +71,11 @@ class KubernetesApi:
             body["preconditions"] = {"uid": uid}
         return await self._request("DELETE", resource.path(namespace, name), body=body)
 
+    async def delete_selected(self, resource: Resource, namespace: str, selector: str) -> Json:
+        """Deletes the objects that labels select, and in the background what they own."""
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        return await self._request("DELETE", resource.path(namespace), body=body, query=[("labelSelector", selector)])
+
     async def list_page(self, resource: Resource, namespace: str | None, query: Query) -> Json:
         """One page of a list."""
         return await self._request("GET", resource.path(namespace), query=query)

@@ -16,6 +16,7 @@ from bananas_operator.actions import (
     CreateJob,
     CreateTrial,
     DeleteJob,
+    DeleteJobs,
     DeletePredictor,
     EnsurePredictor,
     Note,
@@ -39,6 +40,8 @@ from bananas_operator.views import ContainerEnded, DeploymentView, JobView, Obse
 
 Statuses = dict[str, NASTrialStatus]
 DEFAULT_RETRIES = 2
+MOST_JOBS_TOGETHER = 50
+"""Their UIDs go into the address of a request."""
 
 
 def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
@@ -66,7 +69,8 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
         actions += promotion.promote(seen, statuses, promoted, outcome)
         stall = stall or promotion.find_stall(promoted)
     actions += _start_jobs(promoted.seen, promoted.statuses, stall, taken=_at_work(seen, statuses) + _starts(actions))
-    actions += [*_delete_jobs(seen), *_delete_jobs(promoted.seen)]
+    for part in (seen, promoted.seen):
+        actions += [*_stop_jobs(part), *_delete_jobs(part, all_now=not works)]
     actions += _predictor(seen, statuses, wanted=works)
     if works and stall is None and _proposals_needed(seen, statuses):
         stall = stalls.find_predictor_stall(seen)
@@ -208,15 +212,43 @@ def _spec_changed(seen: Survey) -> bool:
     )
 
 
-def _delete_jobs(seen: Survey) -> list[DeleteJob]:
-    """Jobs whose end is recorded, or wanted, by the status as it was observed: persisted for certain."""
+def _stop_jobs(seen: Survey) -> list[DeleteJob]:
+    """Jobs whose end is wanted, by the status as it was observed: persisted for certain."""
     return [
-        DeleteJob(job.name, job.uid, stops=is_stopped(trial, job))
+        DeleteJob(job.name, job.uid, stops=True)
         for trial in seen.observed.trials
         if not seen.stuck(trial)
         for job in seen.jobs(trial)
-        if not job.deleting and (is_stopped(trial, job) or _is_spent(seen, trial, job))
+        if not job.deleting and is_stopped(trial, job)
     ]
+
+
+def _delete_jobs(seen: Survey, *, all_now: bool) -> list[DeleteJob | DeleteJobs]:
+    """Jobs whose end is recorded, by the status as it was observed: persisted for certain.
+
+    Those of trials that have ended wait for others, to be deleted with them in one request; but not where a quota is short.
+    """
+    deletions: list[DeleteJob | DeleteJobs] = []
+    together: list[JobView] = []
+    for trial in seen.observed.trials:
+        jobs = seen.jobs(trial)
+        spent = (
+            [job for job in jobs if not job.deleting and _is_spent(seen, trial, job)] if not seen.stuck(trial) else []
+        )
+        if trial.terminal and len(spent) == len(jobs):
+            together += spent
+        else:
+            deletions += [DeleteJob(job.name, job.uid) for job in spent if not is_stopped(trial, job)]
+    if all_now or len(together) >= seen.settings.jobs_together or stalls.is_short_of_quota(seen):
+        for start in range(0, len(together), MOST_JOBS_TOGETHER):
+            deletions.append(_delete_together(together[start : start + MOST_JOBS_TOGETHER]))
+    return deletions
+
+
+def _delete_together(jobs: list[JobView]) -> DeleteJob | DeleteJobs:
+    if len(jobs) == 1:
+        return DeleteJob(jobs[0].name, jobs[0].uid)
+    return DeleteJobs(tuple({job.trial_uid: None for job in jobs}), tuple(job.uid for job in jobs))
 
 
 def _is_spent(seen: Survey, trial: TrialView, job: JobView) -> bool:

@@ -82,6 +82,9 @@ class Settings(BaseModel):
     avoid_seconds: Seconds = Field(
         1800, description="A node that failed twice in a row is avoided this long: time to mend it, and no longer."
     )
+    jobs_together: int = Field(
+        20, ge=1, le=50, description="Jobs of ended trials that are deleted in one request, once they are so many."
+    )
     failed_job_seconds: Seconds = Field(4 * 3600, description="Failed Jobs are kept this long, for their logs.")
 
     node_seconds: Seconds = Field(60, description="Between lists of the nodes: 1000 of them are 10 MB.")

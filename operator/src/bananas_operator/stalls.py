@@ -147,6 +147,14 @@ def _refused_pod(survey: Survey) -> Stall | None:
     return None
 
 
+def is_short_of_quota(survey: Survey) -> bool:
+    """Whether a quota refuses a Job or pod: one that counts objects may be full of those that have ended."""
+    refusals = [job.refusal for job in survey.observed.jobs if job.pod is None and job.refusal is not None]
+    problems = [found.problem for found in survey.observed.findings]
+    problems += [refusal(text, "spec.trial.template", constants.REASON_POD_REFUSED) for text in refusals]
+    return any(problem.reason == constants.REASON_QUOTA_EXCEEDED for problem in problems)
+
+
 def _waits_for_quota(survey: Survey, problem: Problem) -> bool:
     """A used-up quota that lets some trials run makes the others wait, as full nodes do: it holds up nothing else."""
     runs = any(isinstance(attempt.outcome, Running) for attempt in survey.attempts.values())
