@@ -71,8 +71,8 @@ def read_audit(lines: Iterable[bytes], namespace: str) -> tuple[list[Seen], set[
         answer = event.get("responseObject") or {}
         if ref.get("resource") not in RESOURCES or "dryRun=" in event.get("requestURI", ""):
             continue
-        if answer.get("kind") in (None, "Status") or "resourceVersion" not in answer.get("metadata", {}):
-            continue
+        if "name" not in answer.get("metadata", {}) or "resourceVersion" not in answer["metadata"]:
+            continue  # a Status, or the list of what was deleted together
         seen.append(_seen(ref["resource"], event["verb"], seconds(event["stageTimestamp"]), answer))
     return seen, preempted
 

@@ -318,6 +318,13 @@ def test_refused_writes_dry_runs_and_cut_lines_are_no_evidence() -> None:
     assert log.found() == set()
 
 
+def test_the_list_of_what_was_deleted_together_is_no_object() -> None:
+    log = Log(trials=1)
+    log.run(0)
+    log.line("jobs", "deletecollection", "", responseObject={"kind": "JobList", "metadata": {"resourceVersion": "9"}})
+    assert log.found() == set()
+
+
 def test_the_trainers_files_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "uid" / "s-0"
     folder.mkdir(parents=True)
