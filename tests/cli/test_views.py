@@ -92,6 +92,13 @@ def test_a_running_search_shows_all_that_a_person_asks() -> None:
     assert [part for part in want if part not in got] == [], got
 
 
+def test_a_trial_that_a_person_gave_up_after_its_admission_has_used_its_part_of_the_budget() -> None:
+    raw, trials = builders.running()
+    given_up = builders.trial(50, "Cancelled", admissionTime=builders.stamp(1), reason="CancelledByUser")
+    never = builders.trial(51, "Cancelled", reason="BudgetExhausted")
+    assert "12 of 20" in status_of((raw, [*trials, given_up, never]))
+
+
 def test_a_suspended_search_says_so_and_for_how_long_and_what_else_would_end_it() -> None:
     got = status_of(builders.suspended())
     want = [

@@ -44,6 +44,18 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
         ("spec.budget.trials", "less than or equal to 100000"),
     ),
     "a budget in words": ({"budget": {"trials": "ten"}}, ("spec.budget.trials", "integer")),
+    "a wall clock in words": ({"budget": {"wallClock": "2 hours"}}, ("spec.budget.wallClock", "should match")),
+    "a wall clock of nothing": ({"budget": {"wallClock": "0h"}}, ("spec.budget.wallClock", "should match")),
+    "a target in percent": (
+        {"budget": {"targetAccuracy": 93}},
+        ("spec.budget.targetAccuracy", "less than or equal to 1"),
+    ),
+    "no GPU hours": ({"budget": {"gpuHours": 0}}, ("spec.budget.gpuHours", "greater than 0")),
+    "no trials without improvement": (
+        {"budget": {"noImprovementTrials": 0}},
+        ("spec.budget.noImprovementTrials", "greater than or equal to 1"),
+    ),
+    "a suspension in words": ({"suspend": "yes"}, ("spec.suspend", "boolean")),
     "negative parallelism": ({"parallelism": -2}, ("spec.parallelism", "greater than or equal to 0")),
     "a negative seed": ({"seed": -5}, ("spec.seed", "greater than or equal to 0")),
     "more promotion than anyone means": (
@@ -153,13 +165,22 @@ IMMUTABLE: dict[str, Object] = {
     "spec.strategy": {"strategy": {"initialTrials": 7}},
     "spec.table": {"table": {"secondsPerTrial": 3}},
     "spec.trial.recipe": {"trial": {"recipe": {"epochs": 33}}},
+    "spec.trial.repeats": {"trial": {"repeats": 2}},
+    "spec.constraints": {"constraints": {"maxParameters": 7}},
+    "spec.warmStartFrom": {"warmStartFrom": {"search": "somebody"}},
 }
 
 
 @pytest.fixture(scope="module")
 def idle_search(crds: Cluster) -> Object:
     """A search that starts nothing."""
-    search = table_search("immutable", "default", parallelism=0)
+    search = table_search(
+        "immutable",
+        "default",
+        parallelism=0,
+        constraints={"maxParameters": 10**9},
+        warmStartFrom={"search": "nobody"},
+    )
     crds.apply(search)
     yield search
     crds.delete("nassearch", "immutable", "default")
@@ -173,9 +194,24 @@ def test_what_may_not_change_is_refused_with_the_reason(crds: Cluster, idle_sear
     assert "Make a new NASSearch instead" in answer.err
 
 
+@pytest.mark.parametrize("field", ["constraints", "warmStartFrom", "table"])
+def test_what_may_not_change_cannot_be_taken_away_either(crds: Cluster, idle_search: Object, field: str) -> None:
+    answer = crds.try_to_apply({**idle_search, "spec": merged(idle_search["spec"], {field: None})})
+    assert answer.code != 0, answer.out
+    assert f"{field} cannot be added or removed" in answer.err
+
+
 def test_what_may_change_is_accepted(crds: Cluster, idle_search: Object) -> None:
     changes = {
-        "budget": {"trials": 30},
+        "budget": {
+            "trials": 30,
+            "gpuHours": 2.5,
+            "wallClock": "1d12h",
+            "targetAccuracy": 0.95,
+            "noImprovementTrials": 20,
+        },
+        "suspend": True,
+        "parallelism": 8,
         "trial": {"retries": 5, "maxFailedTrials": 2, "template": {"image": "example/other:1"}},
     }
     answer = crds.try_to_apply({**idle_search, "spec": merged(idle_search["spec"], changes)})

@@ -126,7 +126,7 @@ def _facts(snapshot: Snapshot, now: datetime) -> str:
     status, counts = search.status, search.status.trials
     facts = [
         (
-            f"{search.ended} of {search.spec.budget.trials}",
+            f"{snapshot.ended} of {search.spec.budget.trials}",
             "trials ended",
             f"{counts.succeeded} succeeded, {counts.failed} failed, {counts.running + counts.queued} in flight",
         )

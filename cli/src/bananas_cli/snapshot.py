@@ -33,7 +33,7 @@ class Search:
 
     @property
     def ended(self) -> int:
-        """Trials that used budget and are over."""
+        """Trials with a result or a failure."""
         return self.status.trials.succeeded + self.status.trials.failed
 
     def condition(self, kind: str) -> Condition | None:
@@ -74,6 +74,13 @@ class Snapshot:
     trials: tuple[Trial, ...]
     unreadable: tuple[str, ...] = ()
     """Names of trials that this release cannot read."""
+
+    @property
+    def ended(self) -> int:
+        """Trials that used budget and are over: those that a person gave up after their admission, too."""
+        given_up = sum(t.status.phase == "Cancelled" and t.status.admission_time is not None for t in self.trials)
+        return self.search.ended + given_up
+
     promoted: tuple[Trial, ...] = ()
     """Trials that train a winner to the end: no part of the search proper."""
 

@@ -68,7 +68,7 @@ def status_line(snapshot: Snapshot, now: datetime) -> str:
     """The same on one line, for a log."""
     search = snapshot.search
     counts = search.status.trials
-    words = [f"{search.phase}: {search.ended} of {search.spec.budget.trials} trials ended"]
+    words = [f"{search.phase}: {snapshot.ended} of {search.spec.budget.trials} trials ended"]
     words.append(f"{counts.running} running, {counts.failed} failed")
     if search.status.best is not None:
         words.append(f"best {percent(search.status.best.validation_accuracy)} ({search.status.best.trial})")
@@ -101,8 +101,8 @@ def _summary(snapshot: Snapshot, now: datetime) -> Table:
     grid.add_column(ratio=1)
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
-        ProgressBar(total=budget, completed=min(search.ended, budget), width=36, complete_style=STYLE[search.phase]),
-        Text(f"{search.ended} of {budget}", style="bold"),
+        ProgressBar(total=budget, completed=min(snapshot.ended, budget), width=36, complete_style=STYLE[search.phase]),
+        Text(f"{snapshot.ended} of {budget}", style="bold"),
     )
     grid.add_row("Trials", bar)
     grid.add_row("", _counts_text(counts.succeeded, counts.running, counts.queued, counts.failed, counts.pending))
