@@ -8,7 +8,7 @@ from bananas_core import constants
 from bananas_core.api import NASTrialStatus
 from bananas_core.api.trial import Origin
 from bananas_core.model import Model
-from bananas_operator.parse import first_problem, pod_view, read_status, search_view, trial_view
+from bananas_operator.parse import first_problem, job_view, pod_view, read_status, search_view, trial_view
 from bananas_operator.views import ContainerEnded
 
 from .builders import ARCHITECTURES, at, search, spec, trial
@@ -151,3 +151,48 @@ def test_a_trial_whose_phase_cannot_be_read_takes_its_place() -> None:
     assert found.in_flight
     assert found.unreadable is not None
     assert found.unreadable.reason == constants.REASON_INVALID_STATUS
+
+
+@pytest.mark.parametrize(
+    ("annotations", "want"),
+    [
+        ({}, (False, None)),
+        ({constants.ANNOTATION_CANCEL: "2026-01-01T12:00:09Z"}, (True, None)),
+        ({constants.ANNOTATION_CANCEL: ""}, (False, None)),
+        ({constants.ANNOTATION_RETRY: "2026-01-01T12:00:09Z"}, (False, at(9))),
+        ({constants.ANNOTATION_RETRY: "2026-01-01T12:00:09"}, (False, None)),
+        ({constants.ANNOTATION_RETRY: "now"}, (False, None)),
+    ],
+)
+def test_what_a_person_wants_of_a_trial_is_read(annotations: dict[str, str], want: Any) -> None:
+    found = trial_object()
+    found["metadata"]["annotations"] = annotations
+    view = trial_view(found, search())
+    assert (view.cancelled, view.retried_at) == want
+
+
+@pytest.mark.parametrize(
+    ("suspend", "condition", "want"),
+    [
+        (None, None, (False, None)),
+        (True, None, (True, None)),
+        (False, "True", (True, None)),  # the Job controller has not let it go yet
+        (False, "False", (False, at(9))),
+        (True, "False", (True, at(9))),
+    ],
+)
+def test_whether_a_job_is_held_back_is_read(suspend: bool | None, condition: str | None, want: Any) -> None:
+    conditions = [{"type": "Suspended", "status": condition, "lastTransitionTime": "2026-01-01T12:00:09Z"}]
+    job = {
+        "metadata": {
+            "name": "s-0-1",
+            "uid": "j",
+            "creationTimestamp": "2026-01-01T12:00:00Z",
+            "labels": {constants.LABEL_ATTEMPT: "1", constants.LABEL_TRIAL_UID: "u"},
+        },
+        "spec": {} if suspend is None else {"suspend": suspend},
+        "status": {"conditions": conditions if condition else []},
+    }
+    view = job_view(job, None, None)
+    assert view is not None
+    assert (view.suspended, view.resumed) == want

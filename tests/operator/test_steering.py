@@ -194,6 +194,17 @@ def test_a_running_job_that_a_queue_suspends_keeps_its_attempt() -> None:
     assert writes(decide(after))["s-0"].phase == "Running"
 
 
+def test_the_pod_from_before_a_suspension_says_nothing_of_the_job_that_goes_on() -> None:
+    before = pod(ended(75), deletion=at(90), phase="Failed", created=at(0))
+    status = trial(0, "Queued", attempts=1, message="its Job is suspended: x")
+    resumed = observed(status, jobs=(job(0, 1, before, resumed=at(95)),))
+    found = writes(decide(resumed))["s-0"]
+    assert (found.phase, found.settled_attempt, found.message) == ("Queued", 0, None)
+    evicted = pod(ended(75), deletion=at(99), phase="Failed", created=at(96))
+    found = writes(decide(observed(status, jobs=(job(0, 1, evicted, resumed=at(95)),))))["s-0"]
+    assert (found.settled_attempt, found.interruptions) == (1, 1)
+
+
 def test_a_result_counts_even_if_its_job_was_suspended_in_that_moment() -> None:
     seen = observed(trial(0, "Running", attempts=1), jobs=(job(0, 1, pod(ended(0, report())), suspended=True),))
     assert writes(decide(seen))["s-0"].phase == "Succeeded"

@@ -155,8 +155,8 @@ def classify(job: JobView | None, now: datetime, patience: Patience) -> Outcome:
     """What an attempt has come to; a Job that is not there was deleted by somebody."""
     if job is None:
         return Interrupted("its Job was deleted")
-    if job.suspended and not (job.complete or job.failed or _exited_well(job.pod)):
-        return _suspended(job.pod)
+    if _is_held_back(job):
+        return _held_back(job, job.pod)
     if job.pod is not None:
         return _classify_pod(job, job.pod, now, patience)
     if job.complete or job.failed:
@@ -168,11 +168,22 @@ def _exited_well(pod: PodView | None) -> bool:
     return pod is not None and isinstance(pod.state, ContainerEnded) and pod.state.exit_code == ExitCode.OK
 
 
-def _suspended(pod: PodView | None) -> Waiting | Running:
-    """Held back by a queue: its pod ends, and the same Job gets another one when the queue lets it. No attempt has ended."""
+def _is_held_back(job: JobView) -> bool:
+    """Whether a queue has suspended it, or let it go and what there is of a pod is from before.
+
+    Its pod ends, and the same Job gets another one when the queue lets it: no attempt has ended.
+    """
+    if job.complete or job.failed or _exited_well(job.pod):
+        return False
+    from_before = job.resumed is not None and job.pod is not None and job.pod.created < job.resumed
+    return job.suspended or (from_before and job.pod is not None and job.pod.deletion is not None)
+
+
+def _held_back(job: JobView, pod: PodView | None) -> Waiting | Running:
     if pod is not None and isinstance(pod.state, ContainerRunning):
         return Running(pod.state.started)
-    return Waiting("its Job is suspended: it waits for the queue, or the person, that has suspended it")
+    by = "its Job is suspended: it waits for the queue, or the person, that has suspended it"
+    return Waiting(by if job.suspended else None)
 
 
 def _classify_pod(job: JobView, pod: PodView, now: datetime, patience: Patience) -> Outcome:

@@ -204,7 +204,8 @@ def job_view(item: Json, pod: PodView | None, refusal: str | None) -> JobView | 
         created=time(metadata["creationTimestamp"]),
         template_hash=(metadata.get("annotations") or {}).get(constants.ANNOTATION_TEMPLATE_HASH, ""),
         deleting="deletionTimestamp" in metadata,
-        suspended=bool((item.get("spec") or {}).get("suspend")),
+        suspended=bool((item.get("spec") or {}).get("suspend")) or "Suspended" in conditions,
+        resumed=_resumed(item),
         complete="Complete" in conditions,
         failed="Failed" in conditions,
         failed_message=conditions.get("Failed", ""),
@@ -212,6 +213,15 @@ def job_view(item: Json, pod: PodView | None, refusal: str | None) -> JobView | 
         refusal=refusal,
         avoids=tuple(filter(None, (metadata.get("annotations") or {}).get(constants.ANNOTATION_AVOIDS, "").split(","))),
     )
+
+
+def _resumed(item: Json) -> datetime | None:
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return next((maybe_time(c.get("lastTransitionTime")) for c in conditions if _is_resumption(c)), None)
+
+
+def _is_resumption(condition: Json) -> bool:
+    return (condition["type"], condition["status"]) == ("Suspended", "False")
 
 
 def pod_view(item: Json, container: str) -> PodView:

@@ -89,6 +89,8 @@ class JobView:
     deleting: bool = False
     suspended: bool = False
     """Whether a queue, or a person, holds it back; never we."""
+    resumed: datetime | None = None
+    """When it was let go last, if it was held back before."""
     complete: bool = False
     failed: bool = False
     failed_message: str = ""
