@@ -473,21 +473,23 @@ def test_plan_of_one_that_is_there_tries_the_change(server: ApiServer, terminal:
 
 def test_what_is_refused_is_exit_code_1_with_the_reason_on_the_screen(server: ApiServer, terminal: Terminal) -> None:
     message = 'pods "cifar-dry-run" is forbidden: exceeded quota: team, requested: requests.cpu=2'
-    serve(
-        server,
-        **{
-            "/api/v1/namespaces/lab/pods": refusal(403, "Forbidden", message),
-            "/apis/batch/v1/namespaces/lab/jobs": refusal(
-                400, "BadRequest", 'strict decoding error: unknown field "spec.x"'
-            ),
-        },
-    )
+    serve(server, **{"/api/v1/namespaces/lab/pods": refusal(403, "Forbidden", message)})
     code, out, _ = terminal.run("plan", "-f", written(terminal))
     assert code == 1
     flat = " ".join(out.replace("│", " ").split())
     assert "exceeded quota: team, requested: requests.cpu=2" in flat
-    assert 'unknown field "spec.x"' in flat
-    assert "would not run: Job, pod" in flat
+    assert "would not run: pod" in flat
+
+
+def test_a_pod_is_not_tried_where_its_job_is_refused(server: ApiServer, terminal: Terminal) -> None:
+    unknown = refusal(400, "BadRequest", 'strict decoding error: unknown field "spec.x"')
+    serve(server, **{"/apis/batch/v1/namespaces/lab/jobs": unknown})
+    code, out, _ = terminal.run("plan", "-f", written(terminal), "-o", "json")
+    assert code == 1
+    told = {check["subject"]: (check["outcome"], check["message"]) for check in json.loads(out)["checks"]}
+    assert told["Job"] == ("bad", 'strict decoding error: unknown field "spec.x". Change spec.trial.template')
+    assert told["pod"] == ("unknown", "not tried: its Job is refused")
+    assert [target.partition("?")[0].rpartition("/")[2] for _, target, _ in server.bodies] == ["nassearches", "jobs"]
 
 
 def test_rights_that_lack_are_unknown_and_not_refused(server: ApiServer, terminal: Terminal) -> None:

@@ -127,12 +127,15 @@ def survey(cluster: Cluster, manifest: Manifest, like: str | None) -> Ground:
     sample = _unowned(build_sample_job(_Identity(namespace, manifest.name, "dry-run"), spec, operator))
     nodes, images = _nodes(cluster)
     quotas, use = _quotas(cluster)
+    job = untried or _dry_run(cluster, f"/apis/batch/v1/namespaces/{namespace}/jobs", sample)
+    if job.state == "refused":
+        untried = Verdict("unknown", "its Job is refused")
     image = sample["spec"]["template"]["spec"]["containers"][0]["image"]
     return Ground(
         namespace=namespace,
         exists=exists,
         search=search,
-        job=untried or _dry_run(cluster, f"/apis/batch/v1/namespaces/{namespace}/jobs", sample),
+        job=job,
         pod=untried or _dry_run(cluster, f"/api/v1/namespaces/{namespace}/pods", _pod_of(sample)),
         sample=sample,
         operator=operator,
