@@ -74,7 +74,7 @@ def converted(published: Path, out: Path) -> dict[str, float]:
     return {
         "seconds": perf_counter() - start,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_megabytes": usage.ru_maxrss / 1024,
+        "peak_megabytes": usage.ru_maxrss * 1024 / 1e6,
     }
 
 
@@ -95,7 +95,7 @@ def used(table_path: Path) -> dict[str, float]:
     for architecture in asked:
         table.look_up(architecture)
     looked = (perf_counter() - start) / LOOK_UPS * 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return {"load_seconds": float(np.median(times)), "look_up_microseconds": looked, "peak_megabytes": peak}
 
 
@@ -116,7 +116,7 @@ def main() -> None:
         print(json.dumps(used(options.use)))
         return
     result: dict[str, Any] = {
-        "command": "python -m bench.conversion " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python -m bench.conversion", *sys.argv[1:]]),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "load_at_start": os.getloadavg(),
         "versions": {name: version(name) for name in ("bananas-tables", "numpy", "protobuf", "tensorflow")},

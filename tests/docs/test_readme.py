@@ -105,6 +105,7 @@ def test_a_plugin_command_of_the_readme_is_understood(line: str, tmp_path: Path)
     arguments = shlex.split(line.partition(">")[0], comments=True)[2:]
     environment = {**os.environ, "KUBECONFIG": str(tmp_path / "absent"), "HOME": str(tmp_path)}
     environment.pop("KUBERNETES_SERVICE_HOST", None)
+    (tmp_path / "search.yaml").write_text(page("manifests/examples/table.yaml"))
     done = subprocess.run(
         [Path(sys.prefix) / "bin" / "kubectl-nas", *arguments],
         cwd=tmp_path,

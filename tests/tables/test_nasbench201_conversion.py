@@ -74,17 +74,19 @@ def results(index: int, text: str, epochs: int, accuracy: float) -> Content:
     }
 
 
-def infos(index: int, text: str, names: tuple[str, str] = ("less", "full")) -> Content:
+def infos(
+    index: int, text: str, names: tuple[str, str] = ("less", "full"), kind: type[Content] = OrderedDict
+) -> Content:
     accuracy = 80.0 + index
-    return {names[0]: results(index, text, 12, accuracy - 20), names[1]: results(index, text, 200, accuracy)}
+    return kind({names[0]: results(index, text, 12, accuracy - 20), names[1]: results(index, text, 200, accuracy)})
 
 
-def published(names: tuple[str, str] = ("less", "full")) -> Content:
-    """The content of the one file."""
+def published(names: tuple[str, str] = ("less", "full"), kind: type[Content] = OrderedDict) -> Content:
+    """The content of the one file; the authors keep an architecture's results in an OrderedDict."""
     return {
         "meta_archs": [SKIPS, CONVS],
         "total_archs": 2,
-        "arch2infos": OrderedDict((i, infos(i, text, names)) for i, text in enumerate((SKIPS, CONVS))),
+        "arch2infos": OrderedDict((i, infos(i, text, names, kind)) for i, text in enumerate((SKIPS, CONVS))),
         "evaluated_indexes": {0, 1},
     }
 
@@ -113,13 +115,14 @@ def as_folder(path: Path, content: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize("kind", [OrderedDict, dict])
 @pytest.mark.parametrize("names", [("less", "full"), ("12", "200")])
 @pytest.mark.parametrize("save", [as_zip, as_older_file, as_bz2, as_folder])
 def test_a_published_file_becomes_a_table(
-    tmp_path: Path, save: Callable[[Path, Any], Path], names: tuple[str, str]
+    tmp_path: Path, save: Callable[[Path, Any], Path], names: tuple[str, str], kind: type[Content]
 ) -> None:
     told: list[tuple[int, int]] = []
-    source = save(tmp_path / "published", published(names))
+    source = save(tmp_path / "published", published(names, kind))
     assert convert(source, tmp_path / "t.csv", progress=lambda done, total: told.append((done, total))) == 2
     assert told == [(1, 2), (2, 2)]
     table = load_table("nasbench201", tmp_path / "t.csv")
@@ -272,6 +275,14 @@ def test_wrong_content_is_refused_by_file_place_and_value(
         convert(path, tmp_path / "t.csv")
     assert [part for part in ["f.pth, ", *want] if part not in str(caught.value)] == [], caught.value
     assert [p.name for p in tmp_path.iterdir()] == ["f.pth"]
+
+
+def test_of_a_folder_the_very_file_is_named(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path / "folder", _changed([*RESULT, "epochs"], 0))
+    with pytest.raises(
+        TableInvalid, match=re.escape("000001.pickle.pbz2, ['full']['all_results'][('cifar10-valid', 888)]")
+    ):
+        convert(folder, tmp_path / "t.csv")
 
 
 def test_fractions_are_not_taken_for_percent(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def convert(
     if not out.absolute().parent.is_dir():
         raise TableMissing(f"{out.parent} is no folder; want a file in one that is there")
     rows: dict[str, Row] = {}
-    for node, total in _architectures(published):
+    for node, total in _architectures(published, dataset, epochs):
         row = _row(node, dataset, epochs)
         if row.text in rows:
             raise TableInvalid(f"{node.file}, {node.place}: {row.text} was there before; want each architecture once")
@@ -121,16 +121,46 @@ def convert(
     return len(rows)
 
 
-def _architectures(published: Path) -> Iterator[tuple[_Node, int]]:
+class _Reduction:
+    """Makes the content of a file small while it is read: of 2 MB that an architecture takes, a row is kept.
+
+    The authors keep the results of each architecture, by schedule, in an OrderedDict; what is put there goes through here.
+    """
+
+    def __init__(self, file: str, place: str, dataset: str, epochs: int) -> None:
+        self._file, self._place, self._dataset, self._epochs = file, place, dataset, epochs
+
+    def __call__(self, key: Any, value: Any) -> Any:
+        if not isinstance(value, dict) or "all_results" not in value:
+            return value
+        row = None
+        if key in EPOCHS[self._epochs]:
+            place = self._place.replace("INDEX", str(value.get("arch_index"))) + f"[{key!r}]"
+            row = _row_of(_Node(self._file, place, value), self._dataset)
+        _empty(value)
+        return row
+
+
+def _empty(value: Any) -> None:
+    """Takes out of dictionaries what is in them: the unpickler holds on to each as long as it reads."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            _empty(inner)
+        value.clear()
+
+
+def _architectures(published: Path, dataset: str, epochs: int) -> Iterator[tuple[_Node, int]]:
     """What the files have of each architecture, and how many there are."""
     if published.is_dir():
         paths = sorted(
             p for p in published.iterdir() if p.suffix in (".pbz2", ".pth", ".pickle") and "meta" not in p.name
         )
         for path in paths:
-            yield _Node(path.name, "", read_plain_pickle(path)), len(paths)
+            content = read_plain_pickle(path, _Reduction(path.name, "", dataset, epochs))
+            yield _Node(path.name, "", content), len(paths)
         return
-    whole = _Node(published.name, "", read_plain_pickle(published))
+    reduction = _Reduction(published.name, "['arch2infos'][INDEX]", dataset, epochs)
+    whole = _Node(published.name, "", read_plain_pickle(published, reduction))
     names, infos = whole.at("meta_archs"), whole.at("arch2infos")
     if not isinstance(infos.value, dict) or not isinstance(names.value, list | tuple):
         raise infos.error("a dictionary by index, and meta_archs a list")
@@ -144,6 +174,10 @@ def _architectures(published: Path) -> Iterator[tuple[_Node, int]]:
 
 def _row(node: _Node, dataset: str, epochs: int) -> Row:
     schedule = node.at(*EPOCHS[epochs])
+    return schedule.value if isinstance(schedule.value, Row) else _row_of(schedule, dataset)
+
+
+def _row_of(schedule: _Node, dataset: str) -> Row:
     arch = schedule.at("arch_str")
     try:
         text = parse_architecture("nasbench201", str(arch.value)).to_text()

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final
 
-from bananas_tables.errors import TableInvalid, TableMissing
+from bananas_tables.errors import TableError, TableInvalid, TableMissing
 
 TORCH_MAGIC: Final = 0x1950A86A20F9469CFC6C
 """First value of a file of torch.save before release 1.6; after it come the protocol, the system, and the content."""
+OnItem = Callable[[Any, Any], Any]
 _NUMPY: Final = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
@@ -63,7 +64,6 @@ def _encode(text: object, encoding: object = "latin1") -> bytes:
 
 
 _KNOWN: Final[dict[tuple[str, str], Callable[..., Any]]] = {
-    ("collections", "OrderedDict"): OrderedDict,
     **{
         (module, name): kind
         for module in ("builtins", "__builtin__")
@@ -85,7 +85,20 @@ _KNOWN: Final[dict[tuple[str, str], Callable[..., Any]]] = {
 
 
 class _Reader(pickle.Unpickler):
+    def __init__(self, file: IO[bytes], on_item: OnItem) -> None:
+        super().__init__(file)
+
+        class Ordered(OrderedDict[Any, Any]):
+            """Tells of what is put into it, while the rest of the file is still to be read."""
+
+            def __setitem__(self, key: Any, value: Any) -> None:
+                super().__setitem__(key, on_item(key, value))
+
+        self._ordered = Ordered
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return self._ordered
         if module == "torch" and name.endswith("Storage") and name.isidentifier():
             return Inert
         try:
@@ -97,16 +110,22 @@ class _Reader(pickle.Unpickler):
         return Inert()
 
 
-def read_plain_pickle(path: Path) -> Any:
+def read_plain_pickle(path: Path, on_item: OnItem = lambda _, value: value) -> Any:
     """The content of a pickle, of one compressed by bz2, or of a file of torch.save.
 
+    `on_item` is told of each item that is put into an OrderedDict, and gives what is kept in the value's place: so a file that
+    is too large for the memory can be made small on the way.
+
     Raises:
+        TableError: whatever `on_item` raises.
         TableMissing: no such file.
         TableInvalid: refused, or damaged; naming the file.
     """
     try:
         with path.open("rb") as file:
-            return _content(file)
+            return _content(file, on_item)
+    except TableError:
+        raise
     except OSError as error:
         if error.strerror is None:  # what bz2 says of damaged data
             raise TableInvalid(f"{path.name}: damaged or cut off ({error}); copy it anew") from error
@@ -119,26 +138,26 @@ def read_plain_pickle(path: Path) -> Any:
         ) from error
 
 
-def _content(file: IO[bytes]) -> Any:
+def _content(file: IO[bytes], on_item: OnItem) -> Any:
     head = file.read(4)
     file.seek(0)
     if head == b"PK\3\4":
-        return _from_zip(file)
+        return _from_zip(file, on_item)
     if head.startswith(b"BZh"):
         with bz2.open(file) as content:
-            return _Reader(content).load()
-    first = _Reader(file).load()
+            return _Reader(content, on_item).load()
+    first = _Reader(file, on_item).load()
     if first != TORCH_MAGIC:
         return first
     for _ in ("protocol", "system"):
-        _Reader(file).load()
-    return _Reader(file).load()
+        _Reader(file, on_item).load()
+    return _Reader(file, on_item).load()
 
 
-def _from_zip(file: IO[bytes]) -> Any:
+def _from_zip(file: IO[bytes], on_item: OnItem) -> Any:
     with zipfile.ZipFile(file) as members:
         pickles = [name for name in members.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise pickle.UnpicklingError("no data.pkl in it; want a file of torch.save")
         with members.open(pickles[0]) as content:
-            return _Reader(content).load()
+            return _Reader(content, on_item).load()
