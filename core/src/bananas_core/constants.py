@@ -68,6 +68,12 @@ CONDITION_OVERSUBSCRIBED: Final = "Oversubscribed"
 CONDITION_SUSPENDED: Final = "Suspended"
 """True while `spec.suspend` is."""
 
+CONDITION_PREDICTOR_USEFUL: Final = "PredictorUseful"
+"""False while the predictor's forecasts rank no better than chance; Unknown before there are enough of them."""
+
+FORECASTS_JUDGED: Final = 40
+"""Forecasts that must have come true before a predictor is judged: fewer leave a useful one in doubt too often."""
+
 # --- reasons of conditions and events of NASSearch ---
 REASON_RUNNING: Final = "Running"
 REASON_STARTING: Final = "Starting"
@@ -91,6 +97,9 @@ REASON_QUOTA_EXCEEDED: Final = "QuotaExceeded"
 REASON_POD_REFUSED: Final = "PodRefused"
 REASON_PREDICTOR_UNAVAILABLE: Final = "PredictorUnavailable"
 REASON_PREDICTOR_FAILING: Final = "PredictorFailing"
+REASON_NO_BETTER_THAN_CHANCE: Final = "PredictorNoBetterThanChance"
+REASON_TOO_FEW_FORECASTS: Final = "TooFewForecasts"
+REASON_NO_PREDICTOR: Final = "StrategyWithoutPredictor"
 REASON_PROPOSALS_REFUSED: Final = "ProposalsRefused"
 REASON_CLAIM_OF_ONE_POD: Final = "ClaimOfOnePod"
 REASON_TOO_FEW_NODES: Final = "TooFewNodes"

@@ -111,6 +111,10 @@ def transition_notes(old: NASSearchStatus, new: NASSearchStatus) -> tuple[Note, 
         if now.status == "True" and (was is None or was.status != "True" or was.reason != now.reason):
             reason = constants.REASON_COMPLETED if type_ == constants.CONDITION_COMPLETE else now.reason
             notes.append(Note("Warning" if level == "Warning" else "Normal", reason, now.message))
+    useful = after[constants.CONDITION_PREDICTOR_USEFUL]
+    was_useful = before.get(constants.CONDITION_PREDICTOR_USEFUL)
+    if useful.status == "False" and (was_useful is None or was_useful.status != "False"):
+        notes.append(Note("Warning", useful.reason, useful.message))
     notes += [
         Note("Warning", constants.EVENT_NODE_AVOIDED, f"node {node} failed twice in a row; it is avoided for a while")
         for node in new.avoided_nodes
@@ -161,6 +165,7 @@ def _conditions(
         (constants.CONDITION_STALLED, *_stalled(stall, verdict)),
         (constants.CONDITION_OVERSUBSCRIBED, *_oversubscribed(survey, verdict)),
         (constants.CONDITION_SUSPENDED, *_suspended(survey, statuses)),
+        (constants.CONDITION_PREDICTOR_USEFUL, *_predictor_useful(survey)),
     )
     old = {condition.type: condition for condition in survey.observed.search.status.conditions}
     return tuple(
@@ -180,6 +185,26 @@ def _conditions(
 
 def _word(status: bool | None) -> Literal["True", "False", "Unknown"]:
     return "Unknown" if status is None else "True" if status else "False"
+
+
+def _predictor_useful(survey: Survey) -> tuple[bool | None, str, str]:
+    """The predictor judges its forecasts; it holds nothing up, so this is a condition of its own and no stall."""
+    strategy = survey.spec.strategy if survey.spec is not None else None
+    if strategy is None or not strategy.has_predictor:
+        return None, constants.REASON_NO_PREDICTOR, ""
+    said = survey.observed.search.status.predictor
+    if said is None or said.forecasts < constants.FORECASTS_JUDGED:
+        return None, constants.REASON_TOO_FEW_FORECASTS, ""
+    if not said.no_better_than_chance:
+        return True, constants.REASON_ALL_GOOD, ""
+    correlation = f"{said.rank_correlation:.2f}" if said.rank_correlation is not None else "0"
+    done = (
+        "evolution proposes from now on, as spec.strategy.fallback says"
+        if strategy.fallback == "evolution"
+        else "nothing is done about it, for spec.strategy.fallback is none"
+    )
+    text = f"the rank correlation of {said.forecasts} forecasts with their results is {correlation}, no better than chance; {done}"
+    return False, constants.REASON_NO_BETTER_THAN_CHANCE, text
 
 
 def _ready(survey: Survey, stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:

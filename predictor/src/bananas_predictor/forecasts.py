@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bananas_core.spaces import Architecture
-from bananas_predictor.search import TrialRecord
+
+if TYPE_CHECKING:
+    from bananas_predictor.search import TrialRecord
 
 ENOUGH: Final = 3
 """Forecasts below which a correlation says nothing."""
@@ -23,7 +25,7 @@ class ForecastScore:
     mean_absolute_error: float | None
 
 
-def score_forecasts(trials: Iterable[TrialRecord]) -> ForecastScore:
+def score_forecasts(trials: "Iterable[TrialRecord]") -> ForecastScore:
     """Of the architectures that were chosen by the predictor: its mean then against the mean of the results now."""
     results: dict[tuple[Architecture, float], list[float]] = {}
     for trial in trials:

@@ -21,13 +21,17 @@ from bananas_core.api.trial import Origin, TrialPhase
 from bananas_core.errors import ArchitectureError
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
+from bananas_predictor.forecasts import score_forecasts
+from bananas_predictor.health import has_fallen_back, is_no_better_than_chance
 from bananas_predictor.history import History
 from bananas_predictor.repeats import Row, row_of_result, rows_of
 from bananas_predictor.spaces import Cells, SearchSpace, named_space
 from bananas_predictor.spaces.constrained import Constrained, constrained
 from bananas_predictor.spaces.costs import NetworkShape
 from bananas_predictor.spaces.custom import CustomSpace, space_of
-from bananas_predictor.strategies import Fit, strategy_of
+from bananas_predictor.state import KnownState, SearchState, ShapeState, TrialState
+from bananas_predictor.strategies import ChoosingStrategy, Fit, has_fallback, strategy_of
+from bananas_predictor.strategies.evolution import EvolutionStrategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class Search:
         self._known_cells = self._asked.space.pack([result.architecture for result in known])
         self._space = self._asked.space
         self._strategy = strategy_of(strategy)
+        self._fallback = EvolutionStrategy(strategy) if has_fallback(strategy) else None
         self._records: dict[int, TrialRecord] = {}
         self._cells: dict[int, tuple[Architecture, Cells]] = {}
         self.tell(records)
@@ -155,6 +160,61 @@ class Search:
             may_repeat=asked.may_repeat,
             repeats=asked.repeats,
             known=asked.known,
+        )
+
+    def to_json(self) -> str:
+        """Everything that its proposals follow from; `from_json` reads it."""
+        space, bounds = self._asked.space, None
+        if isinstance(space, Constrained):
+            space, bounds = space.space, space
+        state = SearchState(
+            space=space.name,
+            strategy=self._asked.strategy,
+            seed=self._asked.seed,
+            repeats=self._asked.repeats,
+            may_repeat=self._asked.may_repeat,
+            constraints=bounds.constraints if bounds is not None else None,
+            shape=ShapeState.of(bounds.shape) if bounds is not None else None,
+            known=tuple(KnownState(architecture=k.architecture, accuracy=k.accuracy) for k in self._asked.known),
+            trials=tuple(
+                TrialState(
+                    index=record.index,
+                    architecture=record.architecture,
+                    phase=record.phase,
+                    validation_accuracy=record.validation_accuracy,
+                    origin=record.origin,
+                    repeat=record.repeat,
+                )
+                for record in self.records
+            ),
+        )
+        return state.model_dump_json(exclude_none=True)
+
+    @classmethod
+    def from_json(cls, text: str, space: SearchSpace | CustomSpace[Any] | None = None) -> "Search":
+        """The search that `to_json` wrote; it proposes what that one would. A space of one's own must be given again.
+
+        Raises:
+            InputError: naming the field that is wrong.
+        """
+        state = SearchState.read(text)
+        if (space is not None) != (state.space == "custom"):
+            raise InputError(
+                f"state of a search: space: it is {state.space}; want a space of one's own given where it is custom, only there"
+            )
+        return cls(
+            space if space is not None else state.space,
+            state.strategy,
+            state.seed,
+            [
+                TrialRecord(t.index, t.architecture, t.phase, t.validation_accuracy, t.origin, t.repeat)
+                for t in state.trials
+            ],
+            may_repeat=state.may_repeat,
+            constraints=state.constraints,
+            shape=state.shape.shape() if state.shape is not None else None,
+            repeats=state.repeats,
+            known=[Known(k.architecture, k.accuracy) for k in state.known],
         )
 
     @property
@@ -223,10 +283,11 @@ class Search:
         if proposals:
             _, history = self._history(self.records)
         history = replace(history, is_urgent=is_urgent)
-        while len(proposals) < count and self._strategy.is_ready(history):
+        strategy = self._choosing(self.records)
+        while len(proposals) < count and strategy.is_ready(history):
             # Every proposal has randomness of its own, so that it does not depend on how many were asked for at once.
             rng = np.random.default_rng(np.random.SeedSequence([self._asked.seed, history.next_index]))
-            choice = self._strategy.choose(history, rng)
+            choice = strategy.choose(history, rng)
             if choice is None or not self._allows(choice.cell):
                 self.exhausted = True
                 break
@@ -242,7 +303,7 @@ class Search:
         for record in failed:
             index, origin = self._next_index(), Origin(method="retry", parent=record.index)
             proposals.append(Proposal(index, record.architecture, origin, record.repeat))
-            self._records[index] = TrialRecord(index, record.architecture, "Pending", None, origin, record.repeat)
+            self.tell([TrialRecord(index, record.architecture, "Pending", None, origin, record.repeat)])
         return proposals
 
     def prepare(self) -> None:
@@ -251,7 +312,22 @@ class Search:
 
     def batch_size(self) -> int:
         """How many to ask for at once where all can be evaluated at once."""
-        return self._strategy.batch_size(self._history(self.records)[1])
+        records = self.records
+        return self._choosing(records).batch_size(self._history(records)[1])
+
+    @property
+    def no_better_than_chance(self) -> bool:
+        """Whether the predictor's forecasts have turned out to say nothing (`health`); stays so where evolution took over."""
+        return self._is_useless(self.records)
+
+    def _is_useless(self, records: Sequence[TrialRecord]) -> bool:
+        if self._fallback is not None and has_fallen_back(records):
+            return True
+        return is_no_better_than_chance(score_forecasts(records))
+
+    def _choosing(self, records: Sequence[TrialRecord]) -> ChoosingStrategy:
+        """Who chooses: the strategy, or evolution once its predictor is known to say nothing."""
+        return self._fallback if self._fallback is not None and self._is_useless(records) else self._strategy
 
     def _repeat(
         self, architecture: Architecture, origin: Origin | None, taken: frozenset[int], count: int

@@ -16,6 +16,7 @@ from bananas_core.spaces import Space
 ClaimName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
 Evaluator = Literal["train", "table"]
 Mode = Literal["async", "batch"]
+Fallback = Literal["none", "evolution"]
 StrategyName = Literal["bananas", "bananasPaper", "evolution", "localSearch", "random"]
 Encoding = Literal["path", "truncatedPath", "adjacency", "graph"]
 Acquisition = Literal["its", "ucb", "ei", "pi", "ts", "mean"]
@@ -53,6 +54,11 @@ class Strategy(Model):
         "to the letter of arXiv 1910.11858; it has an encoding and candidates of its own), evolution (regularised), "
         "localSearch or random.",
     )
+    fallback: Fallback = Field(
+        "none",
+        description="What is done about a predictor whose forecasts rank no better than chance after 40 of them (condition "
+        "PredictorUseful): none, or evolution, which proposes from then on. For bananas and bananasPaper.",
+    )
     initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the strategy chooses.")
     ensemble_size: int | None = Field(
         None, ge=2, le=100, description="Networks in the ensemble. Unset: 10 for bananas, 5 for bananasPaper."
@@ -71,6 +77,11 @@ class Strategy(Model):
     mutation_rate: float = Field(
         1.0, gt=0, le=10, description="Mean number of changes that make a candidate of a parent."
     )
+
+    @property
+    def has_predictor(self) -> bool:
+        """Whether it learns from results."""
+        return self.name in ("bananas", "bananasPaper")
 
 
 class Budget(Model):
@@ -367,7 +378,8 @@ class Condition(StatusModel):
     """A condition, as every Kubernetes API has them (metav1.Condition)."""
 
     type: str = Field(
-        max_length=316, description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed or Suspended."
+        max_length=316,
+        description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed, Suspended or PredictorUseful.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     observed_generation: int = Field(0, ge=0, description="Generation of the spec that this was found for.")
@@ -419,6 +431,9 @@ class PredictorStatus(StatusModel):
         description="Why it cannot propose, as one word, where it needs help; the search is then Stalled.",
     )
     message: str = Field("", max_length=1024, description="What holds the predictor up, if anything does.")
+    no_better_than_chance: bool = Field(
+        False, description="Whether its forecasts, 40 or more, rank no better than chance what came true."
+    )
     exhausted: bool = Field(False, description="Whether no architecture is left that was not proposed.")
 
 
@@ -445,7 +460,7 @@ class NASSearchStatus(StatusModel):
     observed_generation: int | None = Field(None, ge=0, description="Generation of the spec that this status is for.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         (),
-        description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed, Suspended.",
+        description="Ready, Progressing, Complete, Failed, Stalled, Oversubscribed, Suspended, PredictorUseful.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     trials: TrialCounts = Field(TrialCounts(), description="Trials by phase.")

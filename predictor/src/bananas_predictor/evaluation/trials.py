@@ -137,7 +137,7 @@ class TrialEvaluation:
 
     def _holds(self, status: PredictorStatus, known: PredictorStatus) -> bool:
         """Whether it differs in numbers only, and may wait for more to be said with it: results come in swarms."""
-        words = ("reason", "message", "exhausted")
+        words = ("reason", "message", "exhausted", "no_better_than_chance")
         if self._is_near_its_end or any(getattr(status, word) != getattr(known, word) for word in words):
             return False
         if self._held_since is None:
@@ -345,6 +345,7 @@ class TrialEvaluation:
             reason=self._reason,
             message=self._message or (search.why_exhausted[:MAX_MESSAGE] if exhausted else ""),
             exhausted=exhausted,
+            no_better_than_chance=search.no_better_than_chance,
         )
 
     def _say(self, topic: str, what: str) -> None:

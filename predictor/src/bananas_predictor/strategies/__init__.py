@@ -14,7 +14,7 @@ from bananas_predictor.strategies.evolution import EvolutionStrategy
 from bananas_predictor.strategies.local_search import LocalSearchStrategy
 from bananas_predictor.strategies.random_search import RandomStrategy
 
-__all__ = ["STRATEGIES", "Choice", "ChoosingStrategy", "Fit", "strategy_of"]
+__all__ = ["STRATEGIES", "Choice", "ChoosingStrategy", "Fit", "has_fallback", "strategy_of"]
 
 STRATEGIES: Final[tuple[StrategyName, ...]] = get_args(StrategyName)
 
@@ -32,3 +32,8 @@ def strategy_of(settings: Strategy) -> ChoosingStrategy:
             return LocalSearchStrategy(settings)
         case "random":
             return RandomStrategy()
+
+
+def has_fallback(settings: Strategy) -> bool:
+    """Whether evolution takes over from a predictor that says nothing."""
+    return settings.fallback == "evolution" and settings.has_predictor

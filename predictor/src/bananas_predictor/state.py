@@ -1,0 +1,101 @@
+"""A search as JSON, and back: everything that its proposals follow from, for whoever keeps a search in a file or a database.
+
+Called by `Search.to_json` and `Search.from_json`. What is written is parsed strictly: an unknown or missing field is an error
+that names it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bananas_core.api.search import Constraints, Strategy
+from bananas_core.api.trial import Origin, TrialPhase
+from bananas_core.spaces import Architecture, Space
+from bananas_predictor.errors import InputError
+from bananas_predictor.spaces.costs import NetworkShape
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrialState(_Frozen):
+    """A trial."""
+
+    index: Annotated[int, Field(ge=0)]
+    architecture: Architecture
+    phase: TrialPhase
+    validation_accuracy: Fraction | None = None
+    origin: Origin | None = None
+    repeat: Annotated[int, Field(ge=0)] = 0
+
+
+class KnownState(_Frozen):
+    """A result to begin with."""
+
+    architecture: Architecture
+    accuracy: Fraction
+
+
+class ShapeState(_Frozen):
+    """`NetworkShape`."""
+
+    channels: int
+    layers: int
+    classes: int
+    image_channels: int
+    image_size: int
+    stem: Literal["cifar", "imagenet"]
+
+    @classmethod
+    def of(cls, shape: NetworkShape) -> "ShapeState":
+        """Of a shape."""
+        return cls(
+            channels=shape.channels,
+            layers=shape.layers,
+            classes=shape.classes,
+            image_channels=shape.image_channels,
+            image_size=shape.image_size,
+            stem=shape.stem,
+        )
+
+    def shape(self) -> NetworkShape:
+        """The shape."""
+        return NetworkShape(**self.model_dump())
+
+
+class SearchState(_Frozen):
+    """A search."""
+
+    kind: Literal["bananas.search/v1"] = "bananas.search/v1"
+    space: Space
+    strategy: Strategy
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    may_repeat: bool = False
+    constraints: Constraints | None = None
+    shape: ShapeState | None = None
+    known: tuple[KnownState, ...] = ()
+    trials: tuple[TrialState, ...] = ()
+
+    @classmethod
+    def read(cls, text: str) -> "SearchState":
+        """Reads the JSON text.
+
+        Raises:
+            InputError: naming the field.
+        """
+        try:
+            state = cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise InputError(f"state of a search: {field}: {first['msg']}; want what to_json wrote") from error
+        seen: set[int] = set()
+        for place, trial in enumerate(state.trials):
+            if trial.index in seen:
+                raise InputError(f"state of a search: trials.{place}.index: {trial.index} is there twice")
+            seen.add(trial.index)
+        return state
