@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bananas_core.spaces import Architecture
-
-if TYPE_CHECKING:
-    from bananas_predictor.search import TrialRecord
+from bananas_predictor.records import TrialRecord
 
 ENOUGH: Final = 3
 """Forecasts below which a correlation says nothing."""
@@ -25,7 +23,7 @@ class ForecastScore:
     mean_absolute_error: float | None
 
 
-def score_forecasts(trials: "Iterable[TrialRecord]") -> ForecastScore:
+def score_forecasts(trials: Iterable[TrialRecord]) -> ForecastScore:
     """Of the architectures that were chosen by the predictor: its mean then against the mean of the results now."""
     results: dict[tuple[Architecture, float], list[float]] = {}
     for trial in trials:

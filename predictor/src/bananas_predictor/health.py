@@ -7,26 +7,24 @@ times in 100; the one of `bananas` was at r = .36 to .73 after 40 forecasts on N
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bananas_core.constants import FORECASTS_JUDGED
-
-if TYPE_CHECKING:
-    from bananas_predictor.forecasts import ForecastScore
-    from bananas_predictor.search import TrialRecord
+from bananas_predictor.forecasts import ForecastScore
+from bananas_predictor.records import TrialRecord
 
 CRITICAL: Final = 1.645
 """Of the standard normal distribution, one-sided at 5 %."""
 
 
-def is_no_better_than_chance(score: "ForecastScore") -> bool:
+def is_no_better_than_chance(score: ForecastScore) -> bool:
     """Whether enough forecasts came true, and they do not rank better than chance."""
     if score.forecasts < FORECASTS_JUDGED:
         return False
     return (score.rank_correlation or 0.0) * sqrt(score.forecasts - 1) < CRITICAL
 
 
-def has_fallen_back(records: "Sequence[TrialRecord]") -> bool:
+def has_fallen_back(records: Sequence[TrialRecord]) -> bool:
     """Whether evolution has proposed already: of all mutants, its alone come without a forecast. It stays with it."""
     return any(
         record.origin is not None and record.origin.method == "mutation" and record.origin.predicted_mean is None

@@ -6,14 +6,11 @@ several, because two or three results of one say little; so a mean of three has 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bananas_predictor.records import TrialRecord
 from bananas_predictor.spaces import Keys
-
-if TYPE_CHECKING:
-    from bananas_predictor.search import TrialRecord
 
 OPEN = ("Pending", "Queued", "Running")
 
@@ -40,7 +37,7 @@ def row_of_result(accuracy: float) -> Row:
     return Row(first=-1, accuracy=accuracy, results=1, variance=0.0, is_open=False, repeats=frozenset((0,)))
 
 
-def rows_of(records: "Sequence[TrialRecord]", keys: Keys) -> list[Row]:
+def rows_of(records: Sequence[TrialRecord], keys: Keys) -> list[Row]:
     """A row for each (n,) key, in the order in which they come first."""
     members: dict[int, list[int]] = {}
     for number, key in enumerate(keys.tolist()):

@@ -11,92 +11,30 @@ or a cluster and keeps no other state than what it was told.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bananas_core.api.search import Constraints, Strategy
-from bananas_core.api.trial import Origin, TrialPhase
+from bananas_core.api.trial import Origin
 from bananas_core.errors import ArchitectureError
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
 from bananas_predictor.forecasts import score_forecasts
 from bananas_predictor.health import has_fallen_back, is_no_better_than_chance
 from bananas_predictor.history import History
+from bananas_predictor.records import UNKNOWN_PARENT, Asked, Known, Proposal, TrialRecord
 from bananas_predictor.repeats import Row, row_of_result, rows_of
 from bananas_predictor.spaces import Cells, SearchSpace, named_space
 from bananas_predictor.spaces.constrained import Constrained, constrained
 from bananas_predictor.spaces.costs import NetworkShape
 from bananas_predictor.spaces.custom import CustomSpace, space_of
-from bananas_predictor.state import KnownState, SearchState, ShapeState, TrialState
+from bananas_predictor.state import SearchState, state_of
 from bananas_predictor.strategies import ChoosingStrategy, Fit, has_fallback, strategy_of
 from bananas_predictor.strategies.evolution import EvolutionStrategy
 
-
-@dataclass(frozen=True, slots=True)
-class TrialRecord:
-    """What is known of a proposed architecture."""
-
-    index: int
-    architecture: Architecture
-    phase: TrialPhase = "Pending"
-    validation_accuracy: float | None = None
-    origin: Origin | None = None
-    repeat: int = 0
-    """Which of the trainings of this architecture it is, from 0; each has a seed of its own."""
-
-    def __post_init__(self) -> None:
-        """Refuses a result that is none.
-
-        Raises:
-            InputError: naming the trial and the value.
-        """
-        accuracy = self.validation_accuracy
-        if accuracy is not None and not 0 <= accuracy <= 1:
-            raise InputError(f"trial {self.index}: validation accuracy {accuracy}; want a fraction from 0 to 1")
-        if self.phase == "Succeeded" and accuracy is None:
-            raise InputError(f"trial {self.index}: succeeded without a validation accuracy; want one from 0 to 1")
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """An architecture to try, and how it was chosen."""
-
-    index: int
-    architecture: Architecture
-    origin: Origin
-    repeat: int = 0
-    """Which training of this architecture it is; give each a seed of its own."""
-
-
-UNKNOWN_PARENT = 2**40
-"""Number of the first known result in a `History`, beyond every trial: it has none in this search."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """A result that a search begins with."""
-
-    architecture: Architecture
-    accuracy: float
-    """Validation accuracy from 0 to 1; a mean where it was trained several times."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a search is asked for: with the records, all that proposals follow from."""
-
-    space: SearchSpace
-    strategy: Strategy
-    seed: int
-    repeats: int = 1
-    """Trainings of every architecture."""
-    may_repeat: bool = False
-    """Whether a strategy may ask for an architecture that was tried: evolution as published does so now and then, which
-    counts as a query. A cluster admits none twice, so by default a repetition is drawn anew."""
-    known: tuple[Known, ...] = ()
-    """Results to begin with: learnt from, never proposed again, and no trials of this search."""
+__all__ = ["UNKNOWN_PARENT", "Asked", "Known", "Proposal", "Search", "TrialRecord"]
 
 
 class Search:
@@ -164,31 +102,7 @@ class Search:
 
     def to_json(self) -> str:
         """Everything that its proposals follow from; `from_json` reads it."""
-        space, bounds = self._asked.space, None
-        if isinstance(space, Constrained):
-            space, bounds = space.space, space
-        state = SearchState(
-            space=space.name,
-            strategy=self._asked.strategy,
-            seed=self._asked.seed,
-            repeats=self._asked.repeats,
-            may_repeat=self._asked.may_repeat,
-            constraints=bounds.constraints if bounds is not None else None,
-            shape=ShapeState.of(bounds.shape) if bounds is not None else None,
-            known=tuple(KnownState(architecture=k.architecture, accuracy=k.accuracy) for k in self._asked.known),
-            trials=tuple(
-                TrialState(
-                    index=record.index,
-                    architecture=record.architecture,
-                    phase=record.phase,
-                    validation_accuracy=record.validation_accuracy,
-                    origin=record.origin,
-                    repeat=record.repeat,
-                )
-                for record in self.records
-            ),
-        )
-        return state.model_dump_json(exclude_none=True)
+        return state_of(self._asked, self.records).model_dump_json(exclude_none=True)
 
     @classmethod
     def from_json(cls, text: str, space: SearchSpace | CustomSpace[Any] | None = None) -> "Search":
@@ -206,15 +120,12 @@ class Search:
             space if space is not None else state.space,
             state.strategy,
             state.seed,
-            [
-                TrialRecord(t.index, t.architecture, t.phase, t.validation_accuracy, t.origin, t.repeat)
-                for t in state.trials
-            ],
+            state.records(),
             may_repeat=state.may_repeat,
             constraints=state.constraints,
             shape=state.shape.shape() if state.shape is not None else None,
             repeats=state.repeats,
-            known=[Known(k.architecture, k.accuracy) for k in state.known],
+            known=[Known(known.architecture, known.accuracy) for known in state.known],
         )
 
     @property

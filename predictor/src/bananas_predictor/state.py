@@ -4,6 +4,7 @@ Called by `Search.to_json` and `Search.from_json`. What is written is parsed str
 that names it.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +13,8 @@ from bananas_core.api.search import Constraints, Strategy
 from bananas_core.api.trial import Origin, TrialPhase
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
+from bananas_predictor.records import Asked, TrialRecord
+from bananas_predictor.spaces.constrained import Constrained
 from bananas_predictor.spaces.costs import NetworkShape
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -80,6 +83,13 @@ class SearchState(_Frozen):
     known: tuple[KnownState, ...] = ()
     trials: tuple[TrialState, ...] = ()
 
+    def records(self) -> list[TrialRecord]:
+        """The trials."""
+        return [
+            TrialRecord(t.index, t.architecture, t.phase, t.validation_accuracy, t.origin, t.repeat)
+            for t in self.trials
+        ]
+
     @classmethod
     def read(cls, text: str) -> "SearchState":
         """Reads the JSON text.
@@ -99,3 +109,29 @@ class SearchState(_Frozen):
                 raise InputError(f"state of a search: trials.{place}.index: {trial.index} is there twice")
             seen.add(trial.index)
         return state
+
+
+def state_of(asked: Asked, records: Sequence[TrialRecord]) -> SearchState:
+    """The state of a search."""
+    bounds = asked.space if isinstance(asked.space, Constrained) else None
+    return SearchState(
+        space=asked.space.name,
+        strategy=asked.strategy,
+        seed=asked.seed,
+        repeats=asked.repeats,
+        may_repeat=asked.may_repeat,
+        constraints=bounds.constraints if bounds is not None else None,
+        shape=ShapeState.of(bounds.shape) if bounds is not None else None,
+        known=tuple(KnownState(architecture=known.architecture, accuracy=known.accuracy) for known in asked.known),
+        trials=tuple(
+            TrialState(
+                index=record.index,
+                architecture=record.architecture,
+                phase=record.phase,
+                validation_accuracy=record.validation_accuracy,
+                origin=record.origin,
+                repeat=record.repeat,
+            )
+            for record in records
+        ),
+    )
