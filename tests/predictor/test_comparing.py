@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,24 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     again = run_seeds(table, settings, 14, range(3), lambda *_: None, read_report(path, SearchReport))
     want = run_seeds(table, settings, 14, range(3), lambda *_: None)
     assert again.report == want.report
+
+
+def test_a_run_that_is_cut_off_again_before_it_got_so_far_loses_nothing() -> None:
+    table, settings = load_table("nasbench201", None), Strategy(name="random")
+
+    def stop_at(index: int) -> Callable[[int, Evaluated], None]:
+        def interrupt(seed: int, evaluated: Evaluated) -> None:
+            if seed == 0 and evaluated.index == index:
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    first = run_seeds(table, settings, 14, range(2), stop_at(9)).report
+    whole = run_seeds(table, settings, 14, range(1, 2), lambda *_: None).report
+    known = first.model_copy(update={"runs": (*first.runs, *whole.runs)})
+    again = run_seeds(table, settings, 14, range(2), stop_at(4), known)
+    assert again.interrupted
+    assert again.report == known
 
 
 def test_assess_says_how_wrong_each_predictor_is_at_each_size(tmp_path: Path) -> None:

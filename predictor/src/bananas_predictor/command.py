@@ -51,8 +51,6 @@ MaxMultiplyAddsOption = Annotated[
 ]
 StrategyOption = Annotated[str, typer.Option("--strategy", help=f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every random choice.")]
-
-
 TableOption = Annotated[
     Path | None, typer.Option("--table", help="Benchmark table. Unset: the toy table that comes with Bananas.")
 ]
@@ -100,7 +98,7 @@ def search(
         done = _run(progress, asked, settings, trials, range(seed, seed + seeds), known, one_run)
     if json is not None:
         _write(json, done.report.to_json())
-    Console().print(done.report.summary())
+    _show([done.report])
     _end(done, json)
 
 
@@ -144,8 +142,7 @@ def compare(
     report = CompareReport(reports=tuple(reports))
     if json is not None:
         _write(json, report.to_json())
-    for one in reports:
-        Console().print(one.summary())
+    _show(reports)
     if plot is not None and report.curves():
         plots.trajectories(plot, f"{space}, {asked.table.source}", "best validation error so far, %", report.curves())
     _end(done, json)
@@ -341,6 +338,12 @@ def _write(path: Path, text: str) -> None:
         unfinished.replace(path)
     except OSError as error:
         raise _fail(f"--json {path}: {error.strerror}") from error
+
+
+def _show(reports: list[SearchReport]) -> None:
+    for report in reports:
+        if report.runs:
+            Console().print(report.summary())
 
 
 def _end(done: Finished, path: Path | None) -> None:

@@ -18,14 +18,22 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
+def _fraction(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r}; want a fraction from 0 to 1 (a percentage must be divided by 100)")
+    return value
+
+
 class _Line(BaseModel):
     """A trial as a line. Lines of `bananas search` have test_accuracy and seconds, which teach the predictor nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=99_999)]
-    architecture: str | Architecture
-    validation_accuracy: Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_no_boolean)] = None
+    architecture: str | dict[str, Any]
+    validation_accuracy: Annotated[float | None, BeforeValidator(_fraction)] = None
     failed: bool = False
     repeat: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=99)] = 0
     origin: Origin | None = None
@@ -70,16 +78,11 @@ def proposal_line(proposal: Proposal) -> str:
 def _record(space: Space, line: str, where: str) -> TrialRecord:
     try:
         parsed = _Line.model_validate_json(line)
+        architecture = _architecture(space, parsed.architecture)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {field + ': ' if field else ''}{first['msg']}") from error
-    architecture = parsed.architecture
-    if isinstance(architecture, str):
-        try:
-            architecture = parse_architecture(space, architecture)
-        except ArchitectureError as error:
-            raise InputError(f"{where}: architecture: {error}") from error
+        raise InputError(f"{where}: {_first(error)}") from error
+    except ArchitectureError as error:
+        raise InputError(f"{where}: architecture: {error}") from error
     if architecture.space != space:
         raise InputError(f"{where}: architecture: its space is {architecture.space}; want {space}")
     if parsed.failed and parsed.validation_accuracy is not None:
@@ -93,3 +96,20 @@ def _record(space: Space, line: str, where: str) -> TrialRecord:
         parsed.origin,
         parsed.repeat,
     )
+
+
+def _architecture(space: Space, given: str | dict[str, Any]) -> Architecture:
+    if isinstance(given, str):
+        return parse_architecture(space, given)
+    try:
+        return Architecture.model_validate(given)
+    except ValidationError as error:
+        raise ArchitectureError(_first(error)) from error
+
+
+def _first(error: ValidationError) -> str:
+    """The first field that is wrong, and how."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{field}: {text}" if field else text

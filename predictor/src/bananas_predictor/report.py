@@ -97,6 +97,10 @@ class SearchReport(_Frozen):
                 return run
         return None
 
+    def of_seeds(self, seeds: Sequence[int]) -> list[Run]:
+        """The runs of these seeds that there are."""
+        return [run for run in self.runs if run.seed in seeds]
+
     def begun(self, seed: int) -> dict[int, Evaluated]:
         """What a run of a seed that was cut off has looked up, by index.
 

@@ -73,7 +73,7 @@ def run_seeds(
     runs: list[Run] = []
     exhausted: list[int] = []
     interrupted, why_exhausted, failure = False, "", ""
-    for seed in seeds:
+    for number, seed in enumerate(seeds):
         before = known.complete(seed) if known is not None else None
         if before is not None:
             runs.append(before)
@@ -90,9 +90,13 @@ def run_seeds(
             interrupted = True
         except (TableError, PredictorError) as error:
             failure = str(error)
-        if evaluation.evaluated:
+        if len(evaluation.evaluated) >= max(1, len(cut_off)):
             runs.append(Run.of(seed, evaluation.evaluated))
+        elif known is not None:  # cut off again, before it had got so far: what is known is more
+            runs += known.of_seeds([seed])
         if interrupted or failure:
+            if known is not None:
+                runs += known.of_seeds(seeds[number + 1 :])
             break
         if evaluation.exhausted:
             exhausted.append(seed)
