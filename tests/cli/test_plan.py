@@ -275,6 +275,22 @@ def test_nodes_that_cannot_hold_a_trial(tmp_path: Path, nodes: tuple[NodeView, .
     assert want in found[1]
 
 
+@pytest.mark.parametrize(("found", "want"), [("found", "good"), ("absent", "bad"), ("unknown", "unknown")])
+def test_the_search_to_begin_from_must_be_there(tmp_path: Path, found: Any, want: str) -> None:
+    made = plan(manifest(tmp_path, document(warmStartFrom={"search": "earlier"})), ground(warm_start=found))
+    outcome, message = only(made, "warmStartFrom")
+    assert outcome == want
+    assert message.startswith("NASSearch earlier")
+
+
+def test_jobs_of_a_promotion_come_on_top(tmp_path: Path) -> None:
+    made = plan(manifest(tmp_path, document(promote={"top": 3, "seeds": 2})), ground())
+    assert only(made, "promote") == (
+        "good",
+        "6 further Jobs that train the best to the end, not part of the GPU hours above",
+    )
+
+
 def test_no_parallelism_starts_nothing(tmp_path: Path) -> None:
     made = plan(manifest(tmp_path, document(parallelism=0)), ground())
     assert only(made, "parallelism")[0] == "doubtful"

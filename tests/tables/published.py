@@ -10,6 +10,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from bananas_core.spaces import parse_architecture
 from bananas_core.spaces.nasbench101 import OPERATIONS
+from bananas_tables.nasbench101_conversion import _Collected
+from bananas_tables.nasbench101_records import record_parser
+from bananas_tables.nasbench101_runs import write_runs
 from bananas_tables.parameters import nasbench101_parameters
 
 PROTO = """
@@ -116,4 +119,14 @@ def write(path: Path, records: Iterable[bytes]) -> Path:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for content in records:
             writer.write(content)
+    return path
+
+
+def converted(folder: Path, records: list[bytes] | None = None, budgets: Iterable[int] = (4, 108)) -> Path:
+    """A converted file, by the converter without its reader of TFRecord files; of all runs unless records are given."""
+    parse, collected = record_parser(), _Collected("published.tfrecord")
+    for number, content in enumerate(whole(budgets) if records is None else records, start=1):
+        collected.add(number, parse("published.tfrecord", number, content))
+    path = folder / "table.npz"
+    write_runs(path, *collected.sorted())
     return path

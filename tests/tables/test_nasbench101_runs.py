@@ -1,5 +1,8 @@
 """The compact file of NASBench-101: what it answers, and every way in which it can be wrong."""
 
+import gzip
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from bananas_core.spaces import Architecture, parse_architecture
+from bananas_predictor.command import app
 from bananas_tables import TableEntry, load_table
 from bananas_tables.errors import ArchitectureNotInTable, TableInvalid
-from bananas_tables.nasbench101_conversion import _Collected, convert
-from bananas_tables.nasbench101_records import record_parser
-from bananas_tables.nasbench101_runs import Nasbench101Runs, Run, read_runs, write_runs
-from tests.tables.published import CELLS, figures, metrics, name_of, record, whole
+from bananas_tables.nasbench101_conversion import _pack, convert
+from bananas_tables.nasbench101_runs import Cells, Nasbench101Runs, Run, read_runs, write_runs
+from tests.tables.published import CELLS, converted, figures, metrics, name_of, record, whole
 
 LINE = "101:0"
 
@@ -23,18 +27,8 @@ def cell(text: str) -> Architecture:
     return parse_architecture("nasbench101", text)
 
 
-def made(folder: Path, records: list[bytes] | None = None, budgets: tuple[int, ...] = (4, 108)) -> Path:
-    """A converted file, by the converter without its reader of TFRecord files."""
-    parse, collected = record_parser(), _Collected("published.tfrecord")
-    for number, content in enumerate(whole(budgets) if records is None else records, start=1):
-        collected.add(number, parse("published.tfrecord", number, content))
-    path = folder / "table.npz"
-    write_runs(path, *collected.sorted())
-    return path
-
-
 def loaded(folder: Path, **arguments: Any) -> Nasbench101Runs:
-    table = load_table("nasbench101", made(folder, **arguments))
+    table = load_table("nasbench101", converted(folder, **arguments))
     assert isinstance(table, Nasbench101Runs)
     return table
 
@@ -67,7 +61,7 @@ def test_the_answer_is_the_mean_of_the_runs_of_the_largest_budget(tmp_path: Path
 
 
 def test_a_budget_is_chosen_when_the_table_is_loaded(tmp_path: Path) -> None:
-    table = load_table("nasbench101", made(tmp_path), epochs=4)
+    table = load_table("nasbench101", converted(tmp_path), epochs=4)
     assert table.source == "table.npz, 4 epochs"
     assert table.look_up(cell(LINE)).seconds == 4 * 16 + 1
     with pytest.raises(TableInvalid, match=r"table\.npz: no results of 36 epochs; there: 4, 108"):
@@ -159,7 +153,7 @@ def test_what_does_not_fit_together_is_refused_by_record_or_cell(
     tmp_path: Path, records: list[bytes], want: list[str]
 ) -> None:
     with pytest.raises(TableInvalid) as caught:
-        made(tmp_path, records)
+        converted(tmp_path, records)
     assert [part for part in want if part not in str(caught.value)] == [], caught.value
     assert list(tmp_path.iterdir()) == []
 
@@ -167,7 +161,7 @@ def test_what_does_not_fit_together_is_refused_by_record_or_cell(
 def test_a_cell_has_one_number_of_parameters(tmp_path: Path) -> None:
     other = record(LINE, 1, message=metrics(figures(1, 108), 108, 7))
     with pytest.raises(TableInvalid, match=r"record 2, metrics\.trainable_parameters: 7, but an earlier record"):
-        made(tmp_path, [record(LINE), other])
+        converted(tmp_path, [record(LINE), other])
 
 
 def _without(name: str) -> Any:
@@ -212,7 +206,7 @@ def _set(place: Any, value: float) -> Any:
     ],
 )
 def test_a_wrong_file_is_refused_by_array_and_place(tmp_path: Path, change: Any, want: list[str]) -> None:
-    path = made(tmp_path)
+    path = converted(tmp_path)
     arrays = dict(np.load(path))
     np.savez(path, **change(arrays))
     with pytest.raises(TableInvalid) as caught:
@@ -221,7 +215,7 @@ def test_a_wrong_file_is_refused_by_array_and_place(tmp_path: Path, change: Any,
 
 
 def test_a_row_that_is_no_cell_is_refused_when_the_rows_are_gone_through(tmp_path: Path) -> None:
-    path = made(tmp_path)
+    path = converted(tmp_path)
     arrays = dict(np.load(path))
     arrays["adjacency"] = arrays["adjacency"] * 0
     np.savez(path, **arrays)
@@ -231,14 +225,14 @@ def test_a_row_that_is_no_cell_is_refused_when_the_rows_are_gone_through(tmp_pat
 
 @pytest.mark.parametrize("keep", [0, 30, 2000, -1])
 def test_a_cut_file_is_refused(tmp_path: Path, keep: int) -> None:
-    path = made(tmp_path)
+    path = converted(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(TableInvalid, match=r"table\.npz: damaged"):
         load_table("nasbench101", path)
 
 
 def test_a_file_whose_bytes_changed_is_refused(tmp_path: Path) -> None:
-    path = made(tmp_path)
+    path = converted(tmp_path)
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 4
     path.write_bytes(raw)
@@ -251,3 +245,55 @@ def test_the_name_and_folder_of_the_table_are_checked_before_anything_is_read(tm
         convert(tmp_path / "none", tmp_path / "table.csv")
     with pytest.raises(Exception, match="nowhere is no folder"):
         convert(tmp_path / "none", tmp_path / "nowhere" / "table.npz")
+
+
+@pytest.mark.slow
+def test_the_whole_space_is_searched_by_one_run_or_the_mean(tmp_path: Path, data_file: Callable[[str], Path]) -> None:
+    """Cells of the real space with made-up figures: runs a point apart around the real surrogate."""
+    lines = gzip.decompress(data_file("nasbench101_cells.tsv.gz").read_bytes()).decode().splitlines()
+    rows = sorted(line.split("\t") for line in lines)
+    order = np.argsort([line.split("\t")[0] for line in lines])
+    mean = np.load(data_file("nasbench101_surrogate.npz"))["pred"][order].clip(0.02, 0.98)
+    packed = [_pack(f"{upper}:{codes.strip('-')}") for _, _, upper, codes in rows]
+    cells = Cells(
+        np.frombuffer(bytes.fromhex("".join(name for name, *_ in rows)), np.uint8).reshape(-1, 16),
+        *(np.array(column, kind) for column, kind in zip(zip(*packed, strict=True), ("u1", "u4", "u1"), strict=True)),
+        np.ones(len(rows), np.int32),
+    )
+    figures = np.zeros((len(rows), 3, 2, 4), np.float32)
+    figures[..., 2] = mean[:, None, None] + np.array([-0.01, 0, 0.01], np.float32)[:, None]
+    figures[..., 0] = 100
+    write_runs(tmp_path / "all.npz", cells, {108: figures})
+    table = load_table("nasbench101", tmp_path / "all.npz")
+    assert len(table) == 423_624
+
+    def searched(*options: str) -> list[dict[str, Any]]:
+        out = tmp_path / "out.json"
+        command = [
+            "search",
+            "--space",
+            "nasbench101",
+            "--table",
+            str(tmp_path / "all.npz"),
+            "--trials",
+            "30",
+            "--seed",
+            "7",
+        ]
+        done = CliRunner().invoke(app, [*command, "--json", str(out), *options])
+        assert done.exit_code == 0, done.output
+        return list(json.loads(out.read_text())["runs"][0]["trials"])
+
+    def off_the_mean(trial: dict[str, Any]) -> float:
+        entry = table.look_up(parse_architecture("nasbench101", _text(trial["architecture"])))
+        return float(trial["validation_accuracy"] - entry.validation_accuracy)
+
+    assert {round(off_the_mean(trial), 4) for trial in searched()} == {0}
+    noisy = searched("--one-run")
+    assert {round(off_the_mean(trial), 4) for trial in noisy} == {-0.01, 0, 0.01}
+    assert {trial["seconds"] for trial in noisy} == {100}
+    assert searched("--one-run") == noisy, "the same seed, the same draws"
+
+
+def _text(architecture: Any) -> str:
+    return architecture if isinstance(architecture, str) else Architecture.model_validate(architecture).to_text()

@@ -17,6 +17,7 @@ import pytest
 from bananas_core.contract import ExitCode, FailureReport, ProgressMessage, Report, TrialFile
 from bananas_core.spaces import parse_architecture
 from bananas_tables import load_table
+from tests.tables.published import converted
 
 ARCHITECTURE = parse_architecture(
     "nasbench201", "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|none~0|none~1|skip_connect~2|"
@@ -198,6 +199,19 @@ def test_a_progress_endpoint_that_is_not_there_costs_nothing(pod: Pod) -> None:
     assert code == ExitCode.OK
     assert Report.read(message).attempt == 1
     assert "progress not posted" in pod.errors
+
+
+def test_a_converted_file_of_nasbench101_is_looked_up_without_what_converted_it(pod: Pod, tmp_path: Path) -> None:
+    path = converted(tmp_path)
+    architecture = parse_architecture("nasbench101", "101:0")
+    code, message = pod.run(
+        architecture=json.loads(architecture.canonical_json()), table={"file": path.name}, dataDir=str(tmp_path)
+    )
+    assert code == ExitCode.OK, pod.errors
+    report = Report.model_validate_json(message)
+    want = load_table("nasbench101", path).look_up(architecture)
+    assert (report.validation_accuracy, report.test_accuracy) == (want.validation_accuracy, want.test_accuracy)
+    assert (report.seconds, report.parameters) == (want.seconds, want.parameters)
 
 
 def test_a_progress_endpoint_that_never_answers_holds_nothing_up(pod: Pod) -> None:

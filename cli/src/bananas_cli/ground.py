@@ -100,6 +100,8 @@ class Ground:
     """Nodes that say they have the trial's image."""
     like: Snapshot | None = None
     """A search with the same recipe that has results."""
+    warm_start: Literal["found", "absent", "unknown"] = "unknown"
+    """Whether the search of spec.warmStartFrom is there."""
     lacks_namespace: bool = False
     """Then nothing else could be tried."""
 
@@ -145,6 +147,7 @@ def survey(cluster: Cluster, manifest: Manifest, like: str | None) -> Ground:
         quota_use=use,
         image_on=tuple(node for node, there in images.items() if image in there),
         like=_like(cluster, spec, like),
+        warm_start=_warm_start(cluster, spec),
         lacks_namespace=lacks,
     )
 
@@ -263,6 +266,19 @@ def _quotas(cluster: Cluster) -> tuple[tuple[QuotaView, ...] | None, tuple[Quota
         for view, item in views
     )
     return tuple(view for view, _ in views), used
+
+
+def _warm_start(cluster: Cluster, spec: NASSearchSpec) -> Literal["found", "absent", "unknown"]:
+    if spec.warm_start_from is None:
+        return "unknown"
+    path = f"{OURS}/{cluster.namespace}/{constants.SEARCH_PLURAL}/{spec.warm_start_from.search}"
+    try:
+        cluster.connection.request("GET", path)
+    except NotFound:
+        return "absent"
+    except Refused:
+        return "unknown"
+    return "found"
 
 
 def _like(cluster: Cluster, spec: NASSearchSpec, named: str | None) -> Snapshot | None:

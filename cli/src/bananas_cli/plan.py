@@ -100,6 +100,7 @@ def plan(manifest: Manifest, ground: Ground) -> Plan:
         *_quota_checks(spec, ground),
         _node_check(ground, rooms),
         *_room_checks(spec, bound),
+        *_other_searches(spec, ground),
     ]
     asked = spec.trial.template.resources
     given = {**asked.limits, **asked.requests} if asked is not None else {}
@@ -302,6 +303,25 @@ def _room_checks(spec: NASSearchSpec, bound: capacity.Limit | None) -> list[Chec
             "parallelism", "doubtful", f"{spec.parallelism}, but {bound.message}: {bound.trials} run, the others wait"
         )
     ]
+
+
+def _other_searches(spec: NASSearchSpec, ground: Ground) -> list[Check]:
+    """What comes before and after."""
+    checks = []
+    if spec.warm_start_from is not None:
+        name = f"NASSearch {spec.warm_start_from.search}"
+        match ground.warm_start:
+            case "found":
+                checks.append(Check("warmStartFrom", "good", f"{name} is there"))
+            case "absent":
+                checks.append(Check("warmStartFrom", "bad", f"{name} is not there. Name another, or leave it out"))
+            case "unknown":
+                checks.append(Check("warmStartFrom", "unknown", f"{name} not seen: get on nassearches is not allowed"))
+    if spec.promote is not None:
+        jobs = spec.promote.top * spec.promote.seeds
+        told = f"{_count(jobs, 'further Job')} that train the best to the end, not part of the GPU hours above"
+        checks.append(Check("promote", "good", told))
+    return checks
 
 
 def _cost(spec: NASSearchSpec, like: Snapshot | None, at_once: int) -> Cost:
