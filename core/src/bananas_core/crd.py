@@ -170,6 +170,8 @@ def trial_crd() -> Schema:
         _column("Attempts", "integer", ".status.attempts", "Attempts started."),
         _column("GPU-Seconds", "number", ".status.gpuSeconds", "GPU time."),
         _column("Origin", "string", ".spec.origin.method", "How it was chosen."),
+        _column("Interrupted", "integer", ".status.interruptions", "Attempts ended from outside.", priority=1),
+        _column("Wasted", "number", ".status.gpuSecondsWasted", "GPU seconds without a result.", priority=1),
         _column("Reason", "string", ".status.failure.reason", "Why it or its last attempt failed.", priority=1),
         _column("Node", "string", ".status.node", "Node of the last attempt.", priority=1),
         _column("Parameters", "integer", ".status.parameters", "Trainable parameters.", priority=1),
