@@ -19,6 +19,7 @@ from tests.tables.published import CELLS, figures, record, whole, write
 
 LINE = parse_architecture("nasbench101", "101:0")
 SLOW = pytest.mark.slow  # importing tensorflow takes ten seconds
+pytestmark = pytest.mark.timeout(300)  # and on a busy machine a minute
 
 
 def refused(folder: Path, published: Path) -> str:
