@@ -89,6 +89,25 @@ async def test_metrics_tell_of_searches_and_forget_those_that_are_deleted(
         await shown(unused_tcp_port, 'search="s"', there=False)
 
 
+async def test_metrics_tell_how_often_trials_were_interrupted_and_by_what(
+    lab: Callable[..., Any], unused_tcp_port: int
+) -> None:
+    async with lab(port=unused_tcp_port) as it:
+
+        def behaviour(file: TrialFile) -> End | Stuck:
+            if file.attempt > 1:
+                return succeed(file)
+            return End(exit_code=75, disrupted=file.trial == "s-0") if file.trial in ("s-0", "s-1") else succeed(file)
+
+        it.world.behaviour = behaviour
+        it.create(search(trials=3))
+        status = await it.phase("Complete")
+        assert status["interruptions"] == {"total": 2, "preemptions": 1}
+        name, label = constants.METRIC_INTERRUPTIONS, 'namespace="lab",search="s"'
+        await shown(unused_tcp_port, f'{name}{{cause="preemption",{label}}} 1.0')
+        await shown(unused_tcp_port, f'{name}{{cause="other",{label}}} 1.0')
+
+
 async def test_progress_of_the_current_attempt_reaches_the_trial_and_other_messages_are_refused(
     lab: Callable[..., Any], unused_tcp_port: int
 ) -> None:

@@ -240,7 +240,14 @@ class World:
         if end is not None and end.pod_reason:
             status["reason"] = end.pod_reason
         if end is not None and end.disrupted:
-            status["conditions"] = [{"type": "DisruptionTarget", "status": "True", "message": "preempted"}]
+            status["conditions"] = [
+                {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "PreemptionByScheduler",
+                    "message": "preempted",
+                }
+            ]
         self._status("Pod", pod, status)
 
     def _status(self, kind: str, item: Object, status: Object) -> None:
