@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from tests.cluster.test_plugin import plugin
 from tests.support.cluster import Cluster, wait_for
 from tests.support.history import trials
-from tests.support.searches import table_search
+from tests.support.searches import merged, table_search
 
 STARTED = 60  # seconds for a pod to run
 
@@ -159,6 +160,50 @@ def test_retry_has_a_failed_architecture_offered_anew(cluster: Cluster, namespac
         return any(t.get("status", {}).get("phase") == "Succeeded" for t in same)
 
     wait_for("the same architecture has succeeded in another trial", again, seconds=120)
+
+
+def test_retry_ends_the_wait_after_an_error(cluster: Cluster, namespace: str) -> None:
+    first = {"retries": 50, "template": {"command": ["sh", "-c", "exit 1"]}}
+    cluster.apply(table_search("s", namespace, trials=2, parallelism=1, trial=first))
+
+    def waits_long() -> dict[str, Any] | None:
+        status = (cluster.get("nastrial", "s-0", namespace) or {}).get("status", {})
+        until = status.get("nextAttemptTime")
+        left = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds() if until else 0
+        return status if status.get("phase") == "Queued" and left > 25 else None
+
+    status = wait_for("it waits for half a minute", waits_long, seconds=200)
+    done = plugin(cluster, namespace, "retry", "s-0")
+    assert (done.returncode, done.stdout) == (0, f"s-0: attempt {status['attempts'] + 1} starts now\n"), done.stderr
+
+    def next_attempt() -> bool:
+        return bool(cluster.get("nastrial", "s-0", namespace)["status"]["attempts"] > status["attempts"])
+
+    wait_for("the next attempt", next_attempt, seconds=15)
+
+
+def test_a_plan_of_a_search_that_is_there_tells_what_may_be_changed(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    search = table_search("s", namespace, trials=2, parallelism=0)
+    cluster.apply(search)
+    path = tmp_path / "search.yaml"
+
+    def outcome(**changed: Any) -> tuple[int, str, str]:
+        path.write_text(yaml.safe_dump(merged(search, {"spec": changed})))
+        done = plugin(cluster, namespace, "plan", "-f", str(path), "-o", "json")
+        (check,) = [c for c in json.loads(done.stdout)["checks"] if c["subject"] == "NASSearch"]
+        return done.returncode, check["outcome"], check["message"]
+
+    assert outcome(parallelism=3) == (
+        0,
+        "good",
+        f"s in namespace {namespace} is there already: applying the file changes it",
+    )
+    code, found, message = outcome(seed=5)
+    assert (code, found) == (1, "bad")
+    assert "spec.seed cannot change" in message
+    assert cluster.get("nassearch", "s", namespace)["spec"]["parallelism"] == 0
 
 
 @pytest.mark.parametrize("command", ["retry", "cancel", "logs"])

@@ -113,16 +113,17 @@ class Nasbench101Runs(Table):
         Raises:
             ArchitectureNotInTable: where there is no such cell.
         """
-        figures = self._figures[self.epochs][self._row(architecture), :, FINAL if not self.half_way else HALFWAY]
-        return tuple(Run(*run) for run in figures.tolist())
+        return self._runs_of(self._row(architecture))
 
     def look_up(self, architecture: Architecture) -> TableEntry:
         """The mean of the runs."""
-        return self._entry(architecture, self.runs(architecture))
+        row = self._row(architecture)
+        return self._entry(row, self._runs_of(row))
 
     def draw(self, architecture: Architecture, rng: Generator) -> TableEntry:
         """One of the runs."""
-        return self._entry(architecture, (self.runs(architecture)[rng.integers(RUNS)],))
+        row = self._row(architecture)
+        return self._entry(row, (self._runs_of(row)[rng.integers(RUNS)],))
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -130,13 +131,17 @@ class Nasbench101Runs(Table):
     def __iter__(self) -> Iterator[Architecture]:
         return (self._parse(row) for row in range(len(self)))
 
-    def _entry(self, architecture: Architecture, runs: tuple[Run, ...]) -> TableEntry:
+    def _runs_of(self, row: int) -> tuple[Run, ...]:
+        figures = self._figures[self.epochs][row, :, HALFWAY if self.half_way else FINAL]
+        return tuple(Run(*run) for run in figures.tolist())
+
+    def _entry(self, row: int, runs: tuple[Run, ...]) -> TableEntry:
         many = len(runs)
         return TableEntry(
             validation_accuracy=sum(run.validation_accuracy for run in runs) / many,
             test_accuracy=sum(run.test_accuracy for run in runs) / many,
             seconds=sum(run.seconds for run in runs) / many,
-            parameters=int(self._cells.parameters[self._row(architecture)]),
+            parameters=int(self._cells.parameters[row]),
         )
 
     def _row(self, architecture: Architecture) -> int:
