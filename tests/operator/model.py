@@ -364,6 +364,13 @@ class Cluster:
         changed = stored.spec.model_copy(update={"parallelism": parallelism})
         self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
 
+    def aim(self, target: float | None) -> None:
+        """A person sets, moves or removes a bound of the budget."""
+        stored = self.truth["search", "s"].item
+        budget = stored.spec.budget.model_copy(update={"target_accuracy": target})
+        changed = stored.spec.model_copy(update={"budget": budget})
+        self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
+
     def suspend(self, suspend: bool) -> None:
         stored = self.truth["search", "s"].item
         changed = stored.spec.model_copy(update={"suspend": suspend})

@@ -25,6 +25,7 @@ STEP = st.one_of(
     st.tuples(st.just("delete"), st.just("trial"), st.integers(0, 9)),
     st.tuples(st.just("scale"), st.integers(0, 3)),
     st.tuples(st.just("suspend"), st.booleans()),
+    st.tuples(st.just("aim"), st.sampled_from((0.5, 0.95, None))),
     st.tuples(st.just("cancel"), st.integers(0, 9)),
 )
 
@@ -47,12 +48,8 @@ def do(cluster: Cluster, step: tuple[object, ...]) -> None:
             cluster.wait(seconds)  # type: ignore[arg-type]
         case ("delete", kind, choice):
             cluster.delete(kind, choice)  # type: ignore[arg-type]
-        case ("scale", parallelism):
-            cluster.scale(parallelism)  # type: ignore[arg-type]
-        case ("suspend", suspend):
-            cluster.suspend(bool(suspend))
-        case ("cancel", choice):
-            cluster.cancel(choice)  # type: ignore[arg-type]
+        case (("scale" | "suspend" | "aim" | "cancel") as what, value):
+            getattr(cluster, what)(value)
         case _:
             raise AssertionError(step)
 
@@ -63,6 +60,7 @@ def bring_to_the_end(cluster: Cluster) -> None:
     cluster.lose_next_answer = False
     cluster.scale(2)
     cluster.suspend(False)
+    cluster.aim(None)
     for step in range(400):
         for kind in KINDS:
             cluster.deliver(kind, 1000)
