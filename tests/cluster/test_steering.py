@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from tests.support.cluster import Cluster, Object, condition, wait_for
-from tests.support.history import epochs_trained, most_in_flight, phases, recordings, trials
+from tests.support.history import OPERATOR, epochs_trained, most_in_flight, phases, recordings, trials
 from tests.support.searches import table_search, training_search
 
 NO_GPU = {
@@ -67,7 +67,7 @@ def test_ten_trainings_that_are_suspended_and_resumed_lose_no_finished_epoch(clu
     found = wait_for_phase(cluster, "paused", namespace, "Suspended", 30)
     assert condition(found, "Suspended")["status"] == "True"
     wait_for("no pod is left", lambda: cluster.list("pods", namespace) == [], seconds=90)
-    assert cluster.list("jobs", namespace) == []
+    wait_for("no Job is left", lambda: cluster.list("jobs", namespace) == [], seconds=30)
     wait_for("all ten wait", lambda: phases(trials(cluster, "paused", namespace))["Queued"] == 10, seconds=30)
     first = epochs(1)
     change(cluster, "paused", namespace, suspend=False)
@@ -184,7 +184,7 @@ def test_a_job_that_somebody_suspends_is_queued_and_goes_on_as_the_same_attempt(
         for event in cluster.audit(since)
         if event.get("objectRef", {}).get("resource") == "jobs"
         and event["verb"] in ("patch", "update")
-        and "bananas" in event["user"]["username"]
+        and event["user"]["username"] == OPERATOR
     ]
     assert ours == [], "a Job's suspend is never ours"
 
@@ -238,7 +238,9 @@ def test_a_running_trial_is_given_up_and_a_failed_one_tried_again(cluster: Clust
 
     def running() -> list[str]:
         return [
-            t["metadata"]["name"] for t in trials(cluster, "steered", namespace) if t["status"]["phase"] == "Running"
+            t["metadata"]["name"]
+            for t in trials(cluster, "steered", namespace)
+            if t.get("status", {}).get("phase") == "Running"
         ]
 
     [name] = wait_for("one runs", running, seconds=90)
@@ -246,7 +248,9 @@ def test_a_running_trial_is_given_up_and_a_failed_one_tried_again(cluster: Clust
     wait_for("it is cancelled", lambda: status_of(cluster, name, namespace)["phase"] == "Cancelled", seconds=60)
     status = status_of(cluster, name, namespace)
     assert (status["reason"], status["interruptions"]) == ("CancelledByUser", 0)
-    assert cluster.list("jobs", namespace, f"nas.bananas.dev/trial={name}") == []
+    wait_for(
+        "its Job is gone", lambda: cluster.list("jobs", namespace, f"nas.bananas.dev/trial={name}") == [], seconds=30
+    )
     annotate(cluster, "steered-0", namespace, "retry")
 
     def again() -> list[Object]:
