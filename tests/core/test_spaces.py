@@ -5,12 +5,12 @@ import gzip
 from itertools import permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from bananas_core.errors import ArchitectureError
 from bananas_core.spaces import Architecture, parse_architecture
-from bananas_core.spaces.darts import NODES, OPERATIONS, DartsArchitecture, Edge
+from bananas_core.spaces.darts import NODES, OPERATIONS, DartsArchitecture, Edge, Operation
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_core.spaces.nasbench201 import OPERATIONS as OPERATIONS_201
 from bananas_core.spaces.nasbench201 import Nasbench201Architecture
@@ -76,6 +76,35 @@ def test_an_equivalent_spelling_of_a_darts_cell_has_the_same_hash(cell: tuple[Ed
                 taken.add(chosen)
                 edges.append(Edge(op=op, input=chosen))
         assert _hash(tuple(edges)) == _hash(cell)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> tuple[tuple[Edge, ...], tuple[Edge, ...]]:
+    """Two cells of few operations, the second the first after some edits: often, but not always, one network."""
+    ops: tuple[Operation, ...] = ("none", "skip_connect", "max_pool_3x3")
+    pairs = [list(draw(st.permutations(range(node + 2)))[:2]) for node in range(NODES)]
+    one = [Edge(op=draw(st.sampled_from(ops)), input=source) for pair in pairs for source in pair]
+    other = list(one)
+    for _ in range(draw(st.integers(0, 2))):
+        edge = draw(st.integers(0, 2 * NODES - 1))
+        taken = other[edge ^ 1].input
+        sources = [source for source in range(edge // 2 + 2) if source != taken]
+        other[edge] = Edge(op=draw(st.sampled_from(ops)), input=draw(st.sampled_from(sources)))
+    if draw(st.booleans()):  # the edges of a node the other way round
+        node = draw(st.integers(0, NODES - 1))
+        other[2 * node], other[2 * node + 1] = other[2 * node + 1], other[2 * node]
+    return tuple(one), tuple(other)
+
+
+@given(st.lists(alike(), min_size=20, max_size=20))
+@settings(max_examples=15, deadline=None)
+def test_cells_that_are_alike_share_a_hash_exactly_when_brute_force_finds_a_common_spelling(
+    pairs: list[tuple[tuple[Edge, ...], tuple[Edge, ...]]],
+) -> None:
+    got = [_hash(one) == _hash(other) for one, other in pairs]
+    want = [bool(spellings(one) & spellings(other)) for one, other in pairs]
+    assert got == want
+    event(f"{sum(want) // 5 * 5} or more of 20 are one network")
 
 
 def test_architectures_that_differ_in_the_reduction_cell_only_differ_in_hash() -> None:

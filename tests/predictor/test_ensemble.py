@@ -189,3 +189,19 @@ def test_it_ranks_the_better_half_of_real_architectures_better_than_chance(
     correlation = spearman(fitted.predict(cells[test]).mean(axis=0), accuracies[test])
     assert correlation is not None
     assert correlation > 0.3
+
+
+def test_the_predictor_tells_architectures_apart_that_differ_in_the_reduction_cell_only() -> None:
+    darts, rng = SPACES["darts"], np.random.default_rng(5)
+    cells = darts.sample(150, rng)
+    weights = np.array(
+        [0, 0, 0, 0, 2, 2, 1, 1]
+    )  # of the operations: what is good follows from the reduction cell alone
+    accuracies = 0.5 + 0.02 * weights[cells[:, 1, :, 0]].sum(axis=1)
+    (ensemble,) = fit_ensembles([FitJob.of(darts, "graph", cells, accuracies, 5, (0,))])
+    normal = darts.sample(1, rng)[0, 0]
+    reductions = darts.sample(200, rng)[:, 1]
+    pairs = np.stack([np.broadcast_to(normal, reductions.shape), reductions], axis=1)
+    forecasts = ensemble.predict(pairs).mean(axis=0)
+    truth = weights[pairs[:, 1, :, 0]].sum(axis=1)
+    assert (spearman(forecasts, truth.astype(float)) or 0) > 0.7
