@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from bananas_cli.best import best_json, drawing_view, genotype_text
+from bananas_cli.best import best_json, best_trial, drawing_view, genotype_text
 from bananas_cli.errors import NoResult, Unreadable
 from bananas_cli.formatting import clock, duration, short, stopwatch
 from bananas_cli.snapshot import Snapshot, parse_snapshot
@@ -315,3 +315,21 @@ def test_what_nodes_did_to_the_trials_is_shown_where_there_is_something() -> Non
     assert "5 attempts ended from outside, 3 of them preempted" in shown
     assert "Avoided gpu-7" in shown
     assert "TooFewNodes: spec.parallelism is 8" in shown
+
+
+def test_the_best_of_repeated_trials_is_the_best_mean_and_not_the_luckiest() -> None:
+    best = {"trial": "demo-2", "validationAccuracy": 0.9, "architecture": "x", "results": 2, "standardDeviation": 0.005}
+    trials = [
+        builders.trial(0, accuracy=0.99),
+        builders.trial(1, accuracy=0.5),
+        builders.trial(2, accuracy=0.895),
+        builders.trial(3, accuracy=0.905),
+    ]
+    repeated = {"trial": {"repeats": 2}}
+    found = parse_snapshot(builders.search(spec=repeated, best=best), trials)
+    assert best_trial(found).name == "demo-2"
+    winner = found.winner()
+    assert winner is not None
+    assert winner[1] == "90.00 ± 0.50 % (mean of 2)"
+    once = parse_snapshot(builders.search(best=best), trials)
+    assert best_trial(once).name == "demo-0"

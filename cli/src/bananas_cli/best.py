@@ -26,19 +26,24 @@ def best_trial(snapshot: Snapshot) -> Trial:
     Raises:
         NoResult: where no trial has one.
     """
-    ranked = snapshot.ranked()
-    if not ranked:
+    return _winner(snapshot)[0]
+
+
+def _winner(snapshot: Snapshot) -> tuple[Trial, str]:
+    """The trial, and its accuracy in words."""
+    winner = snapshot.winner()
+    if winner is None:
         search = snapshot.search
         raise NoResult(
             f"{search.name} is {search.phase} and no trial has a result yet; look at it with "
             f"`kubectl nas status {search.name} -n {search.namespace}`"
         )
-    return ranked[0]
+    return winner
 
 
 def drawing_view(snapshot: Snapshot) -> RenderableType:
     """Name, accuracy and picture, for a terminal."""
-    trial = best_trial(snapshot)
+    trial, accuracy = _winner(snapshot)
     parameters = trial.status.parameters
     words = [
         "validation accuracy",
@@ -46,7 +51,7 @@ def drawing_view(snapshot: Snapshot) -> RenderableType:
         f" · {parameters:,} parameters" if parameters is not None else "",
         f" · {origin(trial)}",
     ]
-    head = Text.assemble((trial.name, "bold"), "  ", (percent(trial.accuracy), "bold green"), " ", "".join(words))
+    head = Text.assemble((trial.name, "bold"), "  ", (accuracy, "bold green"), " ", "".join(words))
     return Group(head, Text(), Text(draw(trial.spec.architecture), no_wrap=True, overflow="fold"))
 
 

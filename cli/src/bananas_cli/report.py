@@ -181,11 +181,11 @@ def _plots(snapshot: Snapshot) -> str:
 
 
 def _best(snapshot: Snapshot) -> str:
-    ranked = snapshot.ranked()
-    if not ranked:
+    winner = snapshot.winner()
+    if winner is None:
         return ""
-    best = ranked[0]
-    words = [f"{best.name}, validation accuracy {percent(best.accuracy)}"]
+    best, accuracy = winner
+    words = [f"{best.name}, validation accuracy {accuracy}"]
     if best.status.test_accuracy is not None:
         words.append(f"test accuracy {percent(best.status.test_accuracy)}")
     if best.status.parameters is not None:

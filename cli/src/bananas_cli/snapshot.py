@@ -93,6 +93,16 @@ class Snapshot:
         """Trials with a result, best first; of equals, the lower index."""
         return [t for t, _ in sorted(self.results(), key=lambda pair: (-pair[1], pair[0].spec.index))]
 
+    def winner(self) -> tuple[Trial, str] | None:
+        """The best trial, and its accuracy in words; where architectures have several trials, the first of the best mean."""
+        ranked, best = self.ranked(), self.search.status.best
+        if best is not None and self.search.spec.trial.repeats > 1:
+            spread = f" ± {100 * best.standard_deviation:.2f}" if best.standard_deviation is not None else ""
+            for trial in ranked:
+                if trial.name == best.trial:
+                    return trial, f"{100 * best.validation_accuracy:.2f}{spread} % (mean of {best.results})"
+        return (ranked[0], f"{100 * (ranked[0].accuracy or 0):.2f} %") if ranked else None
+
 
 def parse_time(text: str | None) -> datetime | None:
     """An RFC 3339 time, as Kubernetes writes it."""

@@ -215,6 +215,9 @@ def _predictor_text(search: Search) -> Text:
         words.append(f"{100 * predictor.mean_absolute_error:.2f}", style="bold")
         words.append(" points")
     words.append(f"\n{predictor.forecasts} forecasts came true", style="bright_black")
+    if predictor.no_better_than_chance:
+        then = "; evolution proposes" if search.spec.strategy.fallback == "evolution" else ""
+        words.append(f", no better than chance{then}", style="yellow")
     if predictor.fit_seconds is not None:
         fit = f" · last fit {predictor.fit_seconds:.1f} s on {predictor.results_seen} results"
         words.append(fit, style="bright_black")
