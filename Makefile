@@ -68,8 +68,10 @@ images: setup cluster-up ## Builds the images and loads them into the cluster
 deploy: setup $(if $(CONTEXT),,cluster-up) ## Builds the images; installs CRDs and operator into the cluster
 	@python3 -m devcluster.deploy $(if $(CONTEXT),--context '$(CONTEXT)') $(if $(IMAGE_PREFIX),--image-prefix '$(IMAGE_PREFIX)')
 
-bench-search: setup ## Every strategy on the tables of ../shared/data, paired fresh seeds (QUICK=1: three minutes)
-	OMP_NUM_THREADS=1 $(PYTHON) -m bench.search $(if $(QUICK),--quick)
+bench-search: setup ## Strategies, asynchronous search, ablations on the tables of ../shared/data: 40 minutes (QUICK=1: three)
+	OMP_NUM_THREADS=1 $(PYTHON) -m bench.search $(if $(QUICK),--quick,--minutes 24)
+	OMP_NUM_THREADS=1 $(PYTHON) -m bench.asynchronous $(if $(QUICK),--quick,--minutes 5)
+	OMP_NUM_THREADS=1 $(PYTHON) -m bench.ablations $(if $(QUICK),--quick,--minutes 5)
 
 bench-predictor: setup ## What a proposal costs, against the original recipe as a plain torch loop (QUICK=1: one minute)
 	OMP_NUM_THREADS=1 $(PYTHON) -m bench.predictor $(if $(QUICK),--quick)

@@ -89,11 +89,11 @@ def run(store: Store, tables: list[str], seeds: int, deadline: float, chosen: li
                     continue
                 if perf_counter() > deadline:
                     return
-                start = perf_counter()
-                found = run_together(table.space, variant.new, table.look_up, range(first, first + CHUNK), TRIALS)
+                start, seeds_here = perf_counter(), range(first, min(first + CHUNK, seeds))
+                found = run_together(table.space, variant.new, table.look_up, seeds_here, TRIALS)
                 figures = [measure(table, one) for one in found]
                 columns = {key: np.array([one[key] for one in figures]) for key in ("regret", "holds the best")}
-                seconds = (perf_counter() - start) / CHUNK
+                seconds = (perf_counter() - start) / len(seeds_here)
                 store.add(Chunk(name, variant.name, variant.configuration, first, columns, seconds))
                 print(f"{name}: {variant.name}: seeds from {first}, {seconds:.2f} s each", file=sys.stderr, flush=True)
 
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument(
-        "--quick", action="store_true", help="25 seeds, three variants, one table, in a file of its own"
+        "--quick", action="store_true", help="five seeds, three variants, one table, in files of their own"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
@@ -178,9 +178,11 @@ def main() -> None:
     if options.quick:
         tables, chosen = tables[:1], chosen[:3]
     stem = "ablations-quick" if options.quick else "ablations"
+    if options.quick:
+        (options.out / f"{stem}.jsonl").unlink(missing_ok=True)
     store = Store(options.out / f"{stem}.jsonl")
     deadline = perf_counter() + 60 * options.minutes
-    run(store, tables, CHUNK if options.quick else options.seeds, deadline, chosen)
+    run(store, tables, 5 if options.quick else options.seeds, deadline, chosen)
     texts = [f"# Ablations\n\n`python -m bench.ablations {' '.join(sys.argv[1:])}`, {processor()}, one thread.\n"]
     panels: list[tuple[str, list[Bar]]] = []
     for name in tables:

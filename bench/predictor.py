@@ -2,11 +2,13 @@
 
     python -m bench.predictor [--quick] [--out DIR]
 
-"ask" is the whole of `Search.ask` after a result: mutants, identities, features, fit, scores. The plain loop is what a
-port of the original does for its batch: five networks one after the other, autograd, torch's Adam.
+Seconds are those of the processor on the one thread: what else runs on the machine does not count. "ask" is the whole of
+`Search.ask` after a result: mutants, identities, features, fit, scores. The plain loop is what a port of the original does for its
+batch: five networks one after the other, autograd, torch's Adam.
 """
 
 import argparse
+import cProfile
 import json
 import os
 import platform
@@ -15,7 +17,8 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
+from pstats import Stats
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from bananas_core.spaces import Space
 from bananas_predictor.ensemble import FitJob, fit_ensembles
 from bananas_predictor.search import Search, TrialRecord
 from bananas_predictor.spaces import SPACES
+from bananas_predictor.strategies.bananas import TUNING
 from bench.measuring import processor
 
 Seconds = float
@@ -65,18 +69,47 @@ def fit_and_score(space: Space, n: int, repeats: int) -> Seconds:
     candidates = searched.sample(1000, np.random.default_rng(2))
 
     def once() -> Callable[[], object]:
-        return lambda: fit_ensembles([FitJob.of(searched, "graph", cells, accuracies, 5, (0, n))])[0].predict(
-            candidates
-        )
+        return lambda: fit_ensembles([FitJob.of(searched, "graph", cells, accuracies, TUNING.members, (0, n))])[
+            0
+        ].predict(candidates)
 
     return _median(once, repeats)
+
+
+PARTS = {
+    "mutants": ("mutate",),
+    "identities": ("functions", "keys"),
+    "features": ("encode",),
+    "training": ("_train",),
+    "scores": ("predict",),
+}
+"""Functions whose time is a part of an ask; what is called by another part is told there, too."""
+
+
+def profile(space: Space, n: int) -> dict[str, float]:
+    """Shares of an ask with n results, by `PARTS`."""
+    known = records(space, n)
+    Search(space, Strategy(), 0, known).ask(10)  # warms up
+    search = Search(space, Strategy(), 0, known)
+    profiler = cProfile.Profile(process_time)
+    profiler.runcall(search.ask, 10)
+    times = {"all": 0.0, **dict.fromkeys(PARTS, 0.0)}
+    stats: dict[tuple[str, int, str], tuple[int, int, float, float, object]] = Stats(profiler).stats  # type: ignore[attr-defined]
+    outermost = dict.fromkeys(PARTS, 0.0)
+    for (file, _, name), (_, _, _, cumulative, _) in stats.items():
+        if name == "ask":
+            times["all"] = cumulative
+        for part, names in PARTS.items():
+            if name in names and "bananas_predictor" in file:
+                outermost[part] = max(outermost[part], cumulative)
+    return {part: seconds / times["all"] for part, seconds in outermost.items()}
 
 
 def plain_loop(space: Space, n: int) -> Seconds:
     """Seconds of the original recipe in plain torch: 100 mutants, five networks of 10 layers, 150 epochs."""
     searched = SPACES[space]
     known = records(space, n)
-    start = perf_counter()
+    start = process_time()
     cells = searched.pack([record.architecture for record in known])
     rng = np.random.default_rng(0)
     mutants = searched.settle(searched.mutate_original(np.repeat(searched.spell(cells[:1], rng), 100, axis=0), rng))
@@ -97,7 +130,7 @@ def plain_loop(space: Space, n: int) -> Seconds:
                 adam.step()
         with torch.no_grad():
             network(candidates)
-    return perf_counter() - start
+    return process_time() - start
 
 
 def long_search(trials: int) -> tuple[Seconds, float]:
@@ -117,9 +150,9 @@ def _median(prepare: Callable[[], Callable[[], object]], repeats: int) -> Second
     times = []
     for _ in range(repeats + 1):
         run = prepare()
-        start = perf_counter()
+        start = process_time()
         run()
-        times.append(perf_counter() - start)
+        times.append(process_time() - start)
     return float(np.median(times[1:]))  # the first warms up
 
 
@@ -156,6 +189,13 @@ def main() -> None:
     asked, fitted = ask("darts", 500, repeats), fit_and_score("darts", 500, repeats)
     result["rows"].append({"space": "darts", "results": 500, "ask": asked, "fit_and_score": fitted})
     lines.append(f"| darts | 500 | {asked:.3f} | {fitted:.3f} | | |")
+    lines += ["", "Shares of an ask: " + ", ".join(PARTS), "", "| space | results | " + " | ".join(PARTS) + " |"]
+    lines.append("|---|---|" + "---|" * len(PARTS))
+    profiled: list[tuple[Space, int]] = [*[(space, max(sizes)) for space in spaces], ("darts", 500)]
+    for space, n in profiled:
+        shares = profile(space, n)
+        result["rows"].append({"space": space, "results": n, "profile": shares})
+        lines.append(f"| {space} | {n} | " + " | ".join(f"{100 * share:.0f} %" for share in shares.values()) + " |")
     if not options.quick:
         seconds, megabytes = long_search(5000)
         result["long_search"] = {"trials": 5000, "seconds": seconds, "peak_megabytes": megabytes}

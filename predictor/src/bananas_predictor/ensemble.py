@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bananas_predictor.features import FeatureMap
-from bananas_predictor.networks import Adam, Layers, backward, forward, initial, one_thread, sizes, views
+from bananas_predictor.networks import Adam, Layers, backward, forward, gather, initial, one_thread, sizes, views
 from bananas_predictor.spaces import Cells, Encoding, SearchSpace
 
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8  # the original's
@@ -176,7 +176,7 @@ def _train(
     layers, gradients = views(parameters, shape), views(gradient, shape)
     for step in range(steps):
         chosen = rows[step]  # (j * m, b)
-        values = forward(layers, x[chosen])
+        values = forward(layers, gather(x, chosen))
         error = (values[-1] - y[chosen][..., None]).mul_(2 / b)
         if weights is not None:
             error *= weights[chosen][..., None]

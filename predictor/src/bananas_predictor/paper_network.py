@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bananas_predictor.networks import Adam, backward, forward, initial, one_thread, sizes, views
+from bananas_predictor.networks import Adam, backward, forward, gather, initial, one_thread, sizes, views
 
 WIDTH: Final = 20
 HIDDEN: Final = 10
@@ -90,7 +90,7 @@ def train(parameters: torch.Tensor, x: torch.Tensor, y: torch.Tensor, rows: torc
     layers, gradients = views(parameters, shape), views(gradient, shape)
     for epoch in rows:
         for chosen in epoch.split(BATCH, dim=1):
-            values = forward(layers, x[chosen])
+            values = forward(layers, gather(x, chosen))
             error = (values[-1] - y[chosen][..., None]).sign_().mul_(1 / chosen.shape[1])
             backward(layers, gradients, values, error)
             adam.step(LEARNING_RATE)
