@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from tests.support.cluster import Cluster, Object, condition, wait_for
-from tests.support.history import OPERATOR, epochs_trained, most_in_flight, phases, recordings, trials
+from tests.support.history import OPERATOR, epochs_trained, most_in_flight, phases, recordings, trials, writes
 from tests.support.searches import table_search, training_search
 
 NO_GPU = {
@@ -120,6 +120,13 @@ def test_scaling_from_8_to_2_to_8_kills_nothing(cluster: Cluster, namespace: str
     } == {(1, 0)}
     assert set(recordings(cluster, namespace, since).values()) == {1}
     assert most_in_flight(cluster, namespace, "scaled", since) == 8
+    ours = (OPERATOR, f"system:serviceaccount:{namespace}:scaled-predictor")
+    of_trials = [
+        verb
+        for user, verb, resource, where in writes(cluster, since)
+        if user in ours and resource in ("nastrials", "jobs") and where == namespace
+    ]
+    assert len(of_trials) <= 6 * 28, "undisturbed, a trial takes few writes"
 
 
 def test_a_wall_clock_ends_a_search_and_raised_bounds_let_it_go_on(cluster: Cluster, namespace: str) -> None:
