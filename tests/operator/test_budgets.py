@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bananas_core import constants
-from bananas_core.api.duration import seconds_of
-from bananas_core.api.search import Budget
+from bananas_core.api.budget import Budget, seconds_of
 from bananas_operator.actions import DeletePredictor, EnsurePredictor
 from bananas_operator.views import Observed, TrialView
 

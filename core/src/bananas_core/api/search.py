@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bananas_core.api.duration import Duration, seconds_of
+from bananas_core.api.budget import Budget
 from bananas_core.api.promotion import Promotion, PromotionStatus
 from bananas_core.api.recipe import Recipe
 from bananas_core.api.template import PodPlacement, TrialTemplate
@@ -82,45 +82,6 @@ class Strategy(Model):
     def has_predictor(self) -> bool:
         """Whether it learns from results."""
         return self.name in ("bananas", "bananasPaper")
-
-
-class Budget(Model):
-    """When a search ends: when the first of these is reached. Each may be changed while the search runs, and after it."""
-
-    trials: int = Field(
-        150, ge=1, le=100_000, description="Trials that are admitted, whatever their outcome. Never exceeded."
-    )
-    gpu_hours: float | None = Field(
-        None,
-        gt=0,
-        le=1e9,
-        description="GPU hours of ended attempts and running ones after which no trial is admitted. Those in flight finish: it "
-        "is exceeded by what they still take, and by no more. Unset: no bound.",
-    )
-    wall_clock: Duration | None = Field(
-        None,
-        description="Time since the first admission after which no trial is admitted, as 90m, 12h or 1d12h (units d, h, m, s). "
-        "Time in which the search is suspended or has ended does not count. Those in flight finish: it is exceeded by what they "
-        "still take, and by no more. Unset: no bound.",
-    )
-    target_accuracy: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Validation accuracy from 0 to 1 at which no further trial is admitted. Those in flight finish. Unset: none.",
-    )
-    no_improvement_trials: int | None = Field(
-        None,
-        ge=1,
-        le=100_000,
-        description="Results in a row, in the order in which they came, without a new best, after which no trial is admitted. "
-        "Those in flight finish; if one of them is a new best, the search goes on. Unset: no bound.",
-    )
-
-    @property
-    def wall_clock_seconds(self) -> int | None:
-        """`wall_clock` in seconds."""
-        return seconds_of(self.wall_clock) if self.wall_clock is not None else None
 
 
 class Constraints(Model):
