@@ -238,7 +238,7 @@ def test_a_running_trial_is_given_up_and_a_failed_one_tried_again(cluster: Clust
         "the first has failed", lambda: status_of(cluster, "steered-0", namespace).get("phase") == "Failed", seconds=90
     )
     change(cluster, "steered", namespace, parallelism=0)
-    change(cluster, "steered", namespace, trial={"template": {"command": None}}, budget={"trials": 5})
+    change(cluster, "steered", namespace, trial={"template": {"command": None}}, budget={"trials": 8})
     wait_for(
         "nothing is in flight", lambda: search_of(cluster, "steered", namespace)["status"]["inFlight"] == 0, seconds=60
     )
@@ -274,5 +274,5 @@ def test_a_running_trial_is_given_up_and_a_failed_one_tried_again(cluster: Clust
     wait_for(
         "it runs, for it is no duplicate",
         lambda: status_of(cluster, offered["metadata"]["name"], namespace).get("phase") in ("Running", "Succeeded"),
-        seconds=120,
+        seconds=180,
     )
