@@ -70,10 +70,12 @@ def _wall_clock(survey: Survey, statuses: Statuses) -> Problem | None:
 
 def _no_improvement(survey: Survey, statuses: Statuses) -> Problem | None:
     limit = survey.spec.budget.no_improvement_trials if survey.spec is not None else None
+    if limit is None:
+        return None
     highest, since = float("-inf"), 0
     for accuracy in _results(survey, statuses):
         highest, since = (accuracy, 0) if accuracy > highest else (highest, since + 1)
-    if limit is None or since < limit:
+    if since < limit:
         return None
     return Problem(
         constants.REASON_NO_IMPROVEMENT,
@@ -158,8 +160,8 @@ def estimate(survey: Survey, statuses: Statuses) -> str | None:
     resumed = _resumed(survey)
     whole = [(start, end) for start, end in ended if not start < resumed <= end] or ended
     mean = timedelta(seconds=sum((end - start).total_seconds() for start, end in whole) / len(whole))
-    admissions = [datetime.fromisoformat(s.admission_time) for s in statuses.values() if s.admission_time]
-    last = max(*admissions, *(end for _, end in ended), resumed)
+    admitted = max((s.admission_time for s in statuses.values() if s.admission_time), default=stamp(resumed))
+    last = max(datetime.fromisoformat(admitted), *(end for _, end in ended), resumed)
     starts = [datetime.fromisoformat(s.start_time) for s in statuses.values() if s.phase == "Running" and s.start_time]
     done = max(last + mean * _left(survey, statuses) / spec.parallelism, *(start + mean for start in starts), last)
     end = _wall_clock_end(survey, statuses)
