@@ -51,7 +51,7 @@ class Replicas:
         file = self.folder / f"{name}.json"
         file.write_text(kubeconfig(self.lab.api.address, token=name))
         port = self.free_port()
-        given = {**FAST, **LEASE, "identity": name, "port": port, "address": "127.0.0.1"}
+        given = {**FAST, **LEASE, "progress_seconds": 0.5, "identity": name, "port": port, "address": "127.0.0.1"}
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BANANAS_")}
         environment |= {f"BANANAS_{key.upper()}": str(value) for key, value in given.items()}
         process = await asyncio.create_subprocess_exec(
