@@ -5,12 +5,12 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import Cluster, Object, condition, wait_for
 from tests.support.history import OPERATOR, most_in_flight, phases, recordings, trials
+from tests.support.processes import lives, process_with
 from tests.support.searches import table_search
 
 SYSTEM = "bananas-system"
@@ -28,20 +28,7 @@ def replicas(cluster: Cluster) -> list[str]:
 
 
 def process_of(replica: str) -> int:
-    """The operator's process of a pod, by its environment: the node is this machine."""
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            if f"BANANAS_IDENTITY={replica}\0".encode() in (folder / "environ").read_bytes():
-                return int(folder.name)
-        except OSError:
-            continue
-    raise LookupError(f"no process of {replica}")
-
-
-def lives(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    return process_with(f"BANANAS_IDENTITY={replica}")
 
 
 def writes_of_operator(cluster: Cluster, namespace: str, since: int) -> list[Object]:

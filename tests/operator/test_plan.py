@@ -735,3 +735,14 @@ def test_a_quota_that_is_short_is_not_filled_with_jobs_that_have_ended() -> None
 def test_what_is_left_of_an_overtaken_attempt_is_deleted_by_itself_and_at_once() -> None:
     waiting = trial(0, "Queued", attempts=1, settled_attempt=1), job(0, 1, pod(ended(75)))
     assert DeleteJob("s-0-1", "job-0-1") in deletions(of(waiting, ended_with_job(1)))
+
+
+def test_a_predictor_that_was_ready_and_has_ceased_to_answer_is_failing() -> None:
+    hung = pod(running(5), available=False, unready_since=at(60))
+    seen = observed(deployment=deployment(available=False, pods=(hung,)))
+    _, reason, message = condition(decide(seen), "Stalled")
+    assert reason == constants.REASON_PREDICTOR_FAILING
+    assert "ceased to answer" in message
+    starting = pod(running(5), available=False, unready_since=at(0))
+    seen = observed(deployment=deployment(available=False, pods=(starting,)))
+    assert condition(decide(seen, seconds=20), "Stalled")[0] == "False"

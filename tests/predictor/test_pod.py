@@ -31,6 +31,7 @@ def test_settings_come_from_the_environment_and_the_rest_has_defaults() -> None:
         longest_retry_seconds=30,
         conflict_seconds=5,
         dead_seconds=120,
+        stuck_seconds=1800,
     )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
@@ -66,7 +67,7 @@ def read_status(model: type[S], raw: Json) -> tuple[S, str | None]:
                 if found["type"] == "extra_forbidden":
                     _remove(given, place)
                     continue
-                problem = problem or first_problem(error, "status")
+                problem = problem or _problem_of(found, "status")
                 if not place or given.pop(str(place[0]), None) is None:
                     return model(), problem
 
@@ -231,6 +232,7 @@ def pod_view(item: Json, container: str) -> PodView:
     disruption = conditions.get("DisruptionTarget", {})
     scheduled = conditions.get("PodScheduled", {})
     ready = conditions.get("Ready", {})
+    unready = maybe_time(ready.get("lastTransitionTime")) if ready.get("status") == "False" else None
     state: Json = next((s for s in status.get("containerStatuses") or () if s["name"] == container), {})
     wanted: Json = next((c for c in spec.get("containers") or () if c["name"] == container), {})
     last = (state.get("lastState") or {}).get("terminated") or {}
@@ -254,6 +256,7 @@ def pod_view(item: Json, container: str) -> PodView:
         image=wanted.get("image", ""),
         gpus=_gpus(wanted),
         available=ready.get("status") == "True",
+        unready_since=unready,
         state=_state(state.get("state") or {}),
         restarts=state.get("restartCount", 0),
         last_message=_last_line(last.get("message", "")) or last.get("reason", ""),
@@ -327,7 +330,10 @@ def _state(state: Json) -> ContainerState | None:
 
 def first_problem(error: ValidationError, root: str) -> str:
     """The first field that is wrong, with its value and what would be right."""
-    first = error.errors(include_url=False)[0]
+    return _problem_of(error.errors(include_url=False)[0], root)
+
+
+def _problem_of(first: ErrorDetails, root: str) -> str:
     value = first["input"]
     shown = f" (is {value!r})" if not isinstance(value, dict | list | BaseModel) else ""
     return f"{'.'.join((root, *(str(part) for part in first['loc'])))}: {first['msg']}{shown}"

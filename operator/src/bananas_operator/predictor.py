@@ -99,6 +99,18 @@ def _pod_spec(search: SearchView, spec: NASSearchSpec, settings: Settings) -> Js
             "periodSeconds": 5,
             "timeoutSeconds": 5,
         },
+        "startupProbe": {  # an image that is slow to import
+            "httpGet": {"path": "/healthz", "port": "metrics"},
+            "periodSeconds": 5,
+            "timeoutSeconds": 5,
+            "failureThreshold": 60,
+        },
+        "livenessProbe": {  # a loop that is stuck, or watches that are dead: two minutes may be a busy node
+            "httpGet": {"path": "/healthz", "port": "metrics"},
+            "periodSeconds": 15,
+            "timeoutSeconds": 5,
+            "failureThreshold": 8,
+        },
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the condition of the search quotes it
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - as above
         "securityContext": pod.CONTAINER_SECURITY,

@@ -13,7 +13,15 @@ from bananas_operator.classify import CONFIG_REASONS, IMAGE_REASONS, Blocked, Ru
 from bananas_operator.facts import refusal
 from bananas_operator.resources import DEPLOYMENTS, JOBS, TRIAL_STATUS
 from bananas_operator.survey import Survey
-from bananas_operator.views import ContainerWaiting, DeploymentView, Finding, PodView, Problem, TrialView
+from bananas_operator.views import (
+    ContainerRunning,
+    ContainerWaiting,
+    DeploymentView,
+    Finding,
+    PodView,
+    Problem,
+    TrialView,
+)
 
 _TO_DO = {
     constants.REASON_DATA_MISSING: "Put it on the claim of spec.data",
@@ -249,6 +257,15 @@ def _predictor_pod(pod: PodView, survey: Survey) -> Stall | None:
         return _predictor(
             constants.REASON_PREDICTOR_FAILING,
             f"the predictor has ended {pod.restarts} times, last with: {pod.last_message or 'no message; look at its log'}",
+        )
+    was_ready = (
+        isinstance(state, ContainerRunning) and pod.unready_since is not None and pod.unready_since > state.started
+    )
+    if was_ready and pod.deletion is None:
+        return _predictor(
+            constants.REASON_PREDICTOR_FAILING,
+            "the predictor runs, but has ceased to answer, or says that it is stuck. If it does not come to itself, the "
+            "kubelet ends it and it begins anew; look at its log and events",
         )
     waited = (survey.now - pod.created).total_seconds()
     if pod.unschedulable is not None and waited >= survey.settings.unschedulable_seconds:

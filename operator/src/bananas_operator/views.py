@@ -68,6 +68,8 @@ class PodView:
     image: str = ""
     gpus: float = 0
     available: bool = False
+    unready_since: datetime | None = None
+    """Since when its condition Ready has been false."""
     state: ContainerState | None = None
     mount_problem: str | None = None
     """Why a volume of it could not be mounted when that was last tried."""

@@ -9,11 +9,13 @@ from functools import partial
 
 from bananas_predictor.evaluation import Evaluation
 from bananas_predictor.offers import World, offers, retries, unserved
+from bananas_predictor.pulse import Pulse
 from bananas_predictor.search import Search
 
 
-async def run(evaluation: Evaluation) -> None:
+async def run(evaluation: Evaluation, pulse: Pulse | None = None) -> None:
     """Proposes until the evaluation has nothing more to do."""
+    pulse = pulse or Pulse()
     search: Search | None = None
     while (world := await evaluation.observe()) is not None:
         last, search = search, _search_of(world, search)
@@ -24,11 +26,13 @@ async def run(evaluation: Evaluation) -> None:
         # A fit takes long enough to let a watch or a health check starve: it runs in a thread.
         ask = partial(search.ask, urgent or wanted, is_urgent=urgent > 0)
         proposals = search.try_again(retries(world))
-        proposals += await asyncio.to_thread(ask) if wanted else []
+        with pulse.step("a fit"):
+            proposals += await asyncio.to_thread(ask) if wanted else []
         await evaluation.offer(proposals)
         await evaluation.publish(search)
         if search is not last:  # the first random offers are out: now there is time
-            await asyncio.to_thread(search.prepare)
+            with pulse.step("the preparation of the search"):
+                await asyncio.to_thread(search.prepare)
 
 
 def _search_of(world: World, last: Search | None) -> Search:

@@ -19,21 +19,24 @@ from bananas_predictor.api_server import ApiServerCluster, connect  # noqa: E402
 from bananas_predictor.errors import InputError  # noqa: E402
 from bananas_predictor.evaluation.trials import TrialEvaluation  # noqa: E402
 from bananas_predictor.metrics import PredictorMetrics  # noqa: E402
+from bananas_predictor.pulse import Pulse  # noqa: E402
 from bananas_predictor.serving import serve  # noqa: E402
 from bananas_predictor.settings import PodSettings  # noqa: E402
 
 
 async def run(settings: PodSettings) -> None:
     """Follows the cluster, serves metrics, runs the loop."""
-    metrics = PredictorMetrics(settings.namespace, settings.search)
+    metrics, pulse = PredictorMetrics(settings.namespace, settings.search), Pulse()
     async with ApiServerCluster(await connect(), settings) as cluster:
 
         def ailment() -> str | None:
             silent = cluster.silent_seconds()
-            return f"lists and watches have been dead for {silent:.0f} s" if silent > settings.dead_seconds else None
+            if silent > settings.dead_seconds:
+                return f"lists and watches have been dead for {silent:.0f} s"
+            return pulse.stuck(settings.stuck_seconds)
 
         serve(settings.metrics_port, metrics.registry, ailment)
-        await loop.run(TrialEvaluation(cluster, settings, metrics))
+        await loop.run(TrialEvaluation(cluster, settings, metrics), pulse)
 
 
 def main() -> int:

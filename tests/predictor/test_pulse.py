@@ -1,0 +1,75 @@
+"""A loop that is stuck is noticed; one that waits is left alone."""
+
+import asyncio
+import contextlib
+import threading
+from typing import Any, cast
+
+from bananas_predictor import loop
+from bananas_predictor.pulse import Pulse
+from bananas_predictor.search import Search
+
+
+def test_a_step_that_takes_longer_than_it_may_is_named_and_one_that_has_ended_is_not() -> None:
+    now = [0.0]
+    pulse = Pulse(clock=lambda: now[0])
+    with pulse.step("a fit"):
+        now[0] = 59
+        assert pulse.stuck(60) is None
+        now[0] = 61
+        assert pulse.stuck(60) == "a fit has taken 61 s and does not end"
+    assert pulse.stuck(60) is None
+    now[0] = 10_000
+    assert pulse.stuck(60) is None, "to wait for news is no hang"
+
+
+class World:
+    """One round in which proposals are wanted."""
+
+    def __init__(self, world: object) -> None:
+        self._worlds = [world]
+
+    async def observe(self) -> object:
+        if self._worlds:
+            return self._worlds.pop()
+        await asyncio.Event().wait()
+        return None
+
+    async def offer(self, _: object) -> None: ...
+
+    async def publish(self, _: object) -> None: ...
+
+
+async def test_a_fit_that_never_ends_is_seen_from_outside_the_loop(monkeypatch: Any) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    class Hanging:
+        asked = "x"
+
+        def replace(self, _: object) -> None: ...
+
+        def try_again(self, _: object) -> list[object]:
+            return []
+
+        def ask(self, _: int) -> list[object]:
+            begun.set()
+            end.wait(30)
+            return []
+
+        def prepare(self) -> None: ...
+
+    monkeypatch.setattr(loop, "offers", lambda _: 1)
+    monkeypatch.setattr(loop, "retries", lambda _: [])
+    monkeypatch.setattr(Search, "of", lambda _: Hanging())
+    world = type("W", (), {"asked": "x", "trials": ()})()
+    now = [0.0]
+    pulse = Pulse(clock=lambda: now[0])
+    running = asyncio.create_task(loop.run(cast(Any, World(world)), pulse))
+    assert await asyncio.to_thread(begun.wait, 10)
+    assert pulse.stuck(1800) is None
+    now[0] = 1801
+    assert "a fit has taken 1801 s" in str(pulse.stuck(1800))
+    end.set()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
