@@ -37,7 +37,7 @@ class PodSettings:
     dead_seconds: float = 120
     """/healthz fails when lists and watches have given nothing for so long."""
     stuck_seconds: float = 1800
-    """/healthz fails when a step of the loop takes longer; a fit on thousands of results takes minutes on a small share of a CPU."""
+    """/healthz fails when a step of the loop takes longer; a fit on thousands of results takes minutes."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "PodSettings":
