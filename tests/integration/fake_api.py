@@ -138,6 +138,11 @@ class FakeApi:
         self._store(kind, item, "ADDED")
         return deepcopy(item)
 
+    def restore(self, item: Object) -> None:
+        """An object as it lay in etcd: with its UID and status."""
+        self.version = max(self.version, int(item["metadata"]["resourceVersion"]))
+        self._store(item["kind"], deepcopy(item), "ADDED")
+
     def update(self, kind: str, name: str, change: Callable[[Object], None], namespace: str = "lab") -> Object:
         """What a controller of Kubernetes, or a person, does to an object."""
         item = self.get(kind, name, namespace)

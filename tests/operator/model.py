@@ -234,7 +234,8 @@ class Cluster:
         found = self.truth.get(name)
         if found is not None and found.item.uid == action.uid:
             self._check_recorded(found.item)
-            if action.stops and ("pod", action.name) in self.truth:
+            runs = not (found.item.complete or found.item.failed) and ("pod", action.name) in self.truth
+            if action.stops and runs:
                 self._store(name, replace(found.item, deleting=True))
             else:
                 self._remove(name)
@@ -340,7 +341,10 @@ class Cluster:
         codes = {"succeed": 0, "interrupt": 75, "error": 70, "diverge": 72, "no report": 0, "kill": 137}
         if how == "lose pod":
             self._remove(("pod", job.name))
-            self._store(("job", job.name), replace(job, failed=True))
+            if job.deleting:
+                self._remove(("job", job.name))
+            else:
+                self._store(("job", job.name), replace(job, failed=True))
             return
         code = codes[how]
         index = int(job.name.split("-")[1])
