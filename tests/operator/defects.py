@@ -10,9 +10,11 @@ from typing import Any
 from unittest.mock import patch
 
 from bananas_core.api import NASTrialStatus
-from bananas_operator import admission, attempts, plan, steering, survey
+from bananas_operator import admission, attempts, plan, survey
+from bananas_operator.actions import DeleteJob, Plan
 from bananas_operator.views import JobView, TrialView
 
+from . import model
 from .model import Cluster
 
 
@@ -49,6 +51,11 @@ def _settled_again(trial: TrialView, jobs: tuple[JobView, ...], *rest: Any) -> A
     return _CURRENT(seen, jobs, *rest)
 
 
+def _deletions_first(*given: Any) -> Plan:
+    todo = plan.plan(*given)
+    return replace(todo, actions=tuple(sorted(todo.actions, key=lambda action: not isinstance(action, DeleteJob))))
+
+
 _ADMIT = admission.admit
 _CURRENT = attempts.current_attempt
 
@@ -60,7 +67,12 @@ DEFECTS: dict[str, Defect] = {
             patch.object(plan, "_at_work", lambda *_: 0),
         )
     ),
-    "a Job is deleted before its end is recorded": Defect(lambda: (patch.object(plan, "_is_spent", _at_once),)),
+    "a Job is deleted before its end is recorded": Defect(
+        lambda: (
+            patch.object(plan, "_is_spent", _at_once),
+            patch.object(model, "plan", _deletions_first),
+        )
+    ),
     "an attempt is settled again": Defect(lambda: (patch.object(survey, "current_attempt", _settled_again),)),
     "the number of an attempt is used again": Defect(lambda: (patch.object(plan, "next_attempt_number", _number),)),
     "the budget is taken for one more": Defect(lambda: (patch.object(admission, "admit", _one_more),)),
@@ -70,7 +82,9 @@ DEFECTS: dict[str, Defect] = {
     "statuses are written whatever their version": Defect(
         lambda: (patch.object(Cluster, "_check_version", lambda *_: None),)
     ),
-    "a trial that has ended is ended again": Defect(lambda: (patch.object(steering, "is_terminal", lambda _: False),)),
+    "a terminal status is revised": Defect(
+        lambda: (patch.object(TrialView, "in_flight", property(lambda trial: trial.admitted)),)
+    ),
     "a paused leader writes when it wakes": Defect(fenced=False),
 }
 

@@ -28,8 +28,8 @@ TABLE: tuple[tuple[int, str, tuple[Sequence[object], ...]], ...] = (
     (1, "lose", (KINDS, range(1, 4))),
     (1, "relist", ()),
     (2, "delete", (("job", "pod", "trial", "deployment"), range(10))),
-    (1, "scale", (range(4),)),
-    (1, "budget", (range(2, 8),)),
+    (2, "scale", (range(4),)),
+    (2, "budget", (range(2, 8),)),
     (1, "suspend", ((True, False),)),
     (1, "cancel", (range(10),)),
     (1, "lose_node", (range(4),)),
@@ -79,7 +79,7 @@ def _do(cluster: Trouble, step: Step) -> None:
 def _bring_to_the_end(cluster: Trouble) -> None:
     """Everything goes well from now on."""
     cluster.mend()
-    cluster.scale(2)
+    cluster.scale(3)
     cluster.suspend(False)
     cluster.budget(BUDGET + 2)  # above every budget before: a search that had ended goes on
     for step in range(400):
@@ -87,9 +87,10 @@ def _bring_to_the_end(cluster: Trouble) -> None:
             cluster.deliver(kind, 1000)
         if not cluster.run_pass() and cluster.phase == "Complete":
             return
-        cluster.kubelet(step, "succeed")
-        if cluster.pending() < 2:
-            cluster.propose(step % 100)
+        for choice in range(step % 4):
+            cluster.kubelet(choice, "succeed")
+        for choice in range(3 - cluster.pending()):
+            cluster.propose((step + choice) % 100)
         cluster.wait(60)
     raise AssertionError(f"not complete after 400 rounds: {cluster.truth}")
 
