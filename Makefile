@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .PHONY: help setup demo test test-fast test-slow test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
-  deploy bench-trainer bench-search bench-predictor bench-tables bench-operator chaos .python3
+  deploy bench-planner bench-trainer bench-search bench-predictor bench-tables bench-operator chaos .python3
 
 # devcluster/ needs Python's standard library only, but a bare Debian has not even that.
 .python3:
@@ -78,6 +78,9 @@ bench-predictor: setup ## What a proposal costs, against the original recipe as 
 
 bench-tables: setup ## What it costs to convert a published NASBench-101 file (QUICK=1: a twentieth of it)
 	$(PYTHON) -m bench.conversion $(if $(QUICK),--quick)
+
+bench-planner: setup ## Ten thousand histories in which everything goes wrong, and defects that they must find
+	$(PYTHON) -m bench.histories
 
 bench-trainer: setup ## Speed of the trainer; PART=learn, PART=rank: whether it learns, and ranks as the tables; QUICK=1 tries it
 	$(PYTHON) -m bench.trainer --part $(or $(PART),speed) $(if $(QUICK),--quick)

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.search import processor
+from bench.measuring import processor
 from tests.operator.defects import DEFECTS, broken
 from tests.operator.histories import draw, failure, shrink
 

@@ -42,5 +42,6 @@ def test_a_rule_that_is_broken_is_found(name: str) -> None:
 
 def test_a_history_without_trouble_completes_in_order() -> None:
     cluster = live([])
-    want = [(f"trial-{index}", 1) for index in range(BUDGET + 2)]
-    assert sorted(cluster.started) == want
+    assert [attempt for _, attempt in cluster.started] == [1] * (BUDGET + 2)
+    indices = [int(uid.removeprefix("trial-")) for uid, _ in cluster.started]
+    assert indices == sorted(set(indices))

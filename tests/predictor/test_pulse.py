@@ -45,13 +45,14 @@ async def test_a_fit_that_never_ends_is_seen_from_outside_the_loop(monkeypatch: 
 
     class Hanging:
         asked = "x"
+        fit = None
 
         def replace(self, _: object) -> None: ...
 
         def try_again(self, _: object) -> list[object]:
             return []
 
-        def ask(self, _: int) -> list[object]:
+        def ask(self, _: int, *, is_urgent: bool) -> list[object]:
             begun.set()
             end.wait(30)
             return []

@@ -39,10 +39,9 @@ class Result:
 
 def best(survey: Survey, statuses: Statuses) -> BestTrial | None:
     """The first of `ranked`."""
-    results = ranked(survey, statuses)
-    if not results:
+    first = min(_candidates(survey, statuses), key=_rank, default=None)
+    if first is None:
         return None
-    first = results[0]
     return BestTrial(
         trial=first.trial.name,
         validation_accuracy=first.mean,
@@ -58,11 +57,18 @@ def ranked(survey: Survey, statuses: Statuses) -> list[Result]:
     While no architecture has all its repeats, or where the budget has cut off even the first one's, those that have none in
     flight count: a mean of fewer.
     """
+    return sorted(_candidates(survey, statuses), key=_rank)
+
+
+def _rank(result: Result) -> tuple[float, int]:
+    return -result.mean, result.trial.index
+
+
+def _candidates(survey: Survey, statuses: Statuses) -> list[Result]:
     repeats = survey.spec.trial.repeats if survey.spec is not None else 1
     ended = [group for group in _groups(survey, statuses) if all(is_terminal(statuses[trial.uid]) for trial in group)]
     whole = [group for group in ended if len(group) >= repeats]
-    results = _results(whole, statuses) or _results(ended, statuses)
-    return sorted(results, key=lambda result: (-result.mean, result.trial.index))
+    return _results(whole, statuses) or _results(ended, statuses)
 
 
 def _groups(survey: Survey, statuses: Statuses) -> list[list[TrialView]]:
@@ -79,6 +85,10 @@ def _results(groups: list[list[TrialView]], statuses: Statuses) -> list[Result]:
 
 
 def _result(group: list[TrialView], statuses: Statuses) -> Result | None:
+    if len(group) == 1:  # nearly always, and there may be ten thousand
+        status = statuses[group[0].uid]
+        accuracy = status.validation_accuracy if status.phase == "Succeeded" else None
+        return Result(group[0], (accuracy,)) if accuracy is not None else None
     results = [
         (trial, accuracy)
         for trial in group

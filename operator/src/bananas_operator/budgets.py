@@ -115,8 +115,10 @@ def _running(survey: Survey) -> list[tuple[float, datetime]]:
 def _wall_clock_end(survey: Survey, statuses: Statuses) -> datetime | None:
     """When budget.wallClock is over, if the search is not paused until then."""
     seconds = survey.spec.budget.wall_clock_seconds if survey.spec is not None else None
+    if seconds is None:
+        return None
     start = min((status.admission_time for status in statuses.values() if status.admission_time), default=None)
-    if seconds is None or start is None:
+    if start is None:
         return None
     paused = survey.observed.search.status.paused_seconds
     return datetime.fromisoformat(start) + timedelta(seconds=seconds + paused)

@@ -151,6 +151,10 @@ class Cache:
         uid = self._kinds[SEARCHES].by_name.get(key)
         return self._kinds[SEARCHES].items.get(uid) if uid is not None else None
 
+    def size(self) -> int:
+        """Number of objects."""
+        return sum(len(kind.items) for kind in self._kinds.values())
+
     def searches(self) -> list[Json]:
         """All searches."""
         return list(self._kinds[SEARCHES].items.values())

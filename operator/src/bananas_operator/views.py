@@ -142,17 +142,17 @@ class TrialView:
         """Seed of its training; 0 where the spec does not parse."""
         return self.spec.seed if self.spec is not None else 0
 
-    @property
+    @cached_property
     def terminal(self) -> bool:
         """Whether it has ended; then its status is never revised."""
         return self.status.phase in TERMINAL_PHASES
 
-    @property
+    @cached_property
     def admitted(self) -> bool:
         """Whether it counts for the budget."""
         return is_admitted(self.status)
 
-    @property
+    @cached_property
     def in_flight(self) -> bool:
         """Whether it is admitted and has not ended."""
         return self.admitted and not self.terminal
