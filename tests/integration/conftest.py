@@ -128,7 +128,7 @@ class Lab:
         if self.operator is not None:
             await self.operator.kill()
 
-    async def until(self, what: str, condition: Callable[[], Any], seconds: float = 10) -> Any:
+    async def until(self, what: str, condition: Callable[[], Any], seconds: float = 30) -> Any:
         """The first true value of a condition."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not (value := condition()):
@@ -148,7 +148,7 @@ class Lab:
         found: Object = self.api.get("NASSearch", name).get("status", {})
         return found
 
-    async def phase(self, want: str, name: str = "s", seconds: float = 10) -> Object:
+    async def phase(self, want: str, name: str = "s", seconds: float = 30) -> Object:
         """The status once the search is in this phase."""
         await self.until(f"{name} is {want}", lambda: self.status(name).get("phase") == want, seconds)
         return self.status(name)
@@ -162,7 +162,7 @@ class Lab:
 
         return str(await self.until(f"{name} is stalled: {reason}", message))
 
-    async def lists_again(self, times: int = 1, seconds: float = 10) -> None:
+    async def lists_again(self, times: int = 1, seconds: float = 30) -> None:
         """Once the operator has listed everything so many times more: whatever it was to notice, it has."""
         want = self._lists() + times + 1  # one may be under way
         await self.until(f"{times} more full lists", lambda: self._lists() >= want, seconds)

@@ -145,7 +145,7 @@ async def test_progress_of_the_current_attempt_reaches_the_trial_and_other_messa
         assert written == want
         before = len(it.api.writes(contains="s-0/status"))
         assert (await post(message(epoch=3)))[0] == 204
-        await asyncio.sleep(1.2)
+        await it.lists_again(2)  # each of which makes a pass
         assert len(it.api.writes(contains="s-0/status")) == before, "not before the time is over"
         for text, status, says in (
             ("{", 400, "progress message"),
