@@ -133,7 +133,7 @@ async def test_progress_of_the_current_attempt_reaches_the_trial_and_other_messa
     async def post(text: str) -> tuple[int, str]:
         return await ask(unused_tcp_port, constants.PROGRESS_PATH, "POST", text)
 
-    async with lab(port=unused_tcp_port, progress_seconds=2) as it:
+    async with lab(port=unused_tcp_port, resync_seconds=0.6, progress_seconds=2) as it:
         it.world.seconds, it.world.behaviour = 8, behaviour
         it.create(search(trials=1, parallelism=1))
         await it.until("it runs", lambda: it.trials("Running"))

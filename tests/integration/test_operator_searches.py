@@ -1,6 +1,5 @@
 """Whole searches on the fake API server, with the operator as it ships."""
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -206,10 +205,9 @@ async def test_more_failures_than_the_search_bears_end_it(lab: Callable[..., Any
 @pytest.mark.parametrize("kind", ["Job", "Pod", "NASTrial"])
 async def test_what_is_deleted_by_hand_in_the_middle_is_made_up_for(lab: Callable[..., Any], kind: str) -> None:
     async with lab() as it:
-        it.world.seconds = 0.3
+        it.world.seconds = 2
         it.create(search(trials=3, parallelism=1))
         await it.until("one runs", lambda: it.trials("Running"))
-        await asyncio.sleep(0.05)
         name = it.api.all(kind)[0]["metadata"]["name"]
         job = it.api.all("Job")[0]
         it.api.delete(kind, name)
@@ -429,13 +427,13 @@ async def test_more_objects_than_a_page_holds_are_all_seen(lab: Callable[..., An
 
 
 async def test_a_namespace_that_is_going_is_no_stall(lab: Callable[..., Any]) -> None:
-    async with lab() as it:
+    async with lab(resync_seconds=0.2) as it:
         text = "unable to create new content in namespace lab because it is being terminated"
         for kind in ("Job", "Deployment", "ServiceAccount", "RoleBinding"):
             it.api.refuse_create[kind] = (403, f'x "y" is forbidden: {text}')
         it.create(search())
         await it.until("it was tried", lambda: [c for c in it.api.calls if c.status == 403])
-        await asyncio.sleep(0.1)
+        await it.lists_again(2)
         assert conditions(it.api.get("NASSearch", "s")).get("Stalled", {}).get("status") != "True"
 
 

@@ -30,11 +30,12 @@ async def test_an_operator_with_other_images_kills_nothing_doubles_nothing_and_c
         await it.until("some ended and two run", lambda: it.trials("Succeeded") and len(it.trials("Running")) == 2)
         running = {job["metadata"]["uid"] for job in it.api.all("Job") if not job.get("status")}
         deployment = images(it, "Deployment")
-        await it.kill()
         ended: set[str] = set()
         it.api.on_change.append(
             lambda kind, item: ended.add(item["metadata"]["uid"]) if kind == "Job" and item.get("status") else None
         )
+        running -= {job["metadata"]["uid"] for job in it.api.all("Job") if job.get("status")}
+        await it.kill()
         it.start(tables_image="tables:new", predictor_image="predictor:new")
         await it.until(
             "the predictor is the new one", lambda: set(images(it, "Deployment").values()) == {"predictor:new"}
