@@ -38,7 +38,7 @@ async def test_a_search_completes_and_leaves_only_its_trials(lab: Callable[..., 
         assert status["trials"]["succeeded"] == 6
         assert status["inFlight"] == 0
         assert {c["type"] for c in status["conditions"] if c["status"] == "True"} == {"Ready", "Complete"}
-        assert {c["status"] for c in status["conditions"]} == {"True", "False"}
+        assert {c["status"] for c in status["conditions"]} <= {"True", "False", "Unknown"}
         best = max(it.trials("Succeeded"), key=lambda t: t["status"]["validationAccuracy"])
         assert status["best"]["trial"] == best["metadata"]["name"]
         assert status["observedGeneration"] == 1

