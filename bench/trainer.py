@@ -49,12 +49,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20, help="steps of a round")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.part == "speed":
         result = speed(arguments.quick, arguments.rounds, arguments.steps)
     else:
-        result = (learn if arguments.part == "learn" else rank)(DATA / SUBSET, arguments.quick)
+        result = (learn if arguments.part == "learn" else rank)(DATA / SUBSET, arguments.out, arguments.quick)
     result = {"machine": machine(), "command": " ".join(sys.argv), "quick": arguments.quick, **result}
-    arguments.out.mkdir(parents=True, exist_ok=True)
     name = f"trainer-{arguments.part}{'-quick' if arguments.quick else ''}.json"
     (arguments.out / name).write_text(json.dumps(result, indent=2) + "\n")
     print(f"\n{arguments.out / name}")

@@ -3,7 +3,7 @@
 A   a plain implementation of the original's loop and data path: images in the host's memory, one after another cropped,
     flipped, normalised and cut by Pillow and NumPy in two worker processes; channels first, single precision, torch's SGD
 B   the same loop with data and augmentation on the device, in batches
-C   ours: `bananas_trainer.train.train_step`, in the recipe's precision
+C   ours: `bananas_trainer.train.train_step` in the recipe's precision, on a GPU by `bananas_trainer.stepping` as in a training
 
 All three train the same network on the same images with the same hyper-parameters.
 
@@ -26,11 +26,14 @@ from bananas_trainer.augmentation import augment
 from bananas_trainer.data import CIFAR_MEAN, CIFAR_STANDARD_DEVIATION, split
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.networks.darts import DropPath
+from bananas_trainer.stepping import steps_of
 from bananas_trainer.train import Batches, train_step
 from bananas_trainer.training import State, Task, begin_epoch, start
 
 DROP_EPOCH = 10
 """Epoch whose drop path and learning rate all of them use; in epoch 0 nothing is dropped."""
+MANY = 1000
+"""Steps: an epoch in which a recording of the step is worth its time."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +152,13 @@ def ours(task: Task) -> Loop:
     state.history += _epochs_before(task)
     part = state.part = begin_epoch(task, state)
     order = _full_batches(batches, part.generator, task.recipe.batch_size)
+    step = steps_of(task, state, part, MANY, lambda chosen: train_step(task, state, part, batches, chosen))
 
     def run(steps: int) -> Pace:
         state.network.train()
         began = time.perf_counter()
         for _ in range(steps):
-            part.loss += train_step(task, state, part, batches, next(order))
+            part.loss += step(next(order))
         _wait_for(task.device)
         seconds = time.perf_counter() - began
         return Pace(steps * task.recipe.batch_size, seconds, _data_seconds(task, state, batches, steps))

@@ -72,7 +72,26 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "a table for trained trials": ({"table": {}}, ("table is for evaluator table",)),
     "a table search of darts": ({"evaluator": "table"}, ("set space to nasbench101 or nasbench201",)),
-    "a trained search of a table space": ({"space": "nasbench201"}, ("evaluator train supports space darts",)),
+    "two layers for three stacks": (
+        {"space": "nasbench201", **recipe(layers=2)},
+        ("trial.recipe.layers must be a multiple of 3", "published: 9 and 15"),
+    ),
+    "four channels for five vertices": (
+        {"space": "nasbench101", **recipe(channels=4)},
+        ("trial.recipe.channels must be at least 5",),
+    ),
+    "an auxiliary classifier where there is none": (
+        {"space": "nasbench101", **recipe(channels=8, auxiliary=True)},
+        ("trial.recipe.auxiliary must be false",),
+    ),
+    "drop path where there is none": (
+        {"space": "nasbench201", **recipe(dropPath=0.2)},
+        ("trial.recipe.dropPath must be 0",),
+    ),
+    "a stem that is not there": (
+        {"space": "nasbench201", **recipe(stem="imagenet")},
+        ("trial.recipe.stem must be cifar",),
+    ),
     "a recipe file without data": (recipe(dataset="npz", file="x.npz"), ("set data.claim",)),
     "data npz without a file": (
         {"data": {"claim": "d"}, "trial": {"recipe": {"dataset": "npz"}}},
@@ -199,6 +218,16 @@ def test_what_may_not_change_cannot_be_taken_away_either(crds: Cluster, idle_sea
     answer = crds.try_to_apply({**idle_search, "spec": merged(idle_search["spec"], {field: None})})
     assert answer.code != 0, answer.out
     assert f"{field} cannot be added or removed" in answer.err
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench101", "nasbench201"])
+def test_networks_of_every_space_may_be_trained(crds: Cluster, space: str) -> None:
+    search = training_search(f"trains-{space}", "default", space=space, parallelism=0, **recipe(channels=8))
+    answer = crds.try_to_apply(search)
+    try:
+        assert answer.code == 0, answer.err
+    finally:
+        crds.delete("nassearch", search["metadata"]["name"], "default")
 
 
 def test_what_may_change_is_accepted(crds: Cluster, idle_search: Object) -> None:

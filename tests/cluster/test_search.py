@@ -80,6 +80,18 @@ def test_a_search_that_trains_completes_and_reports_what_it_trained(cluster: Clu
     assert used == pytest.approx(sum(t["status"]["gpuSeconds"] for t in found), rel=1e-6)
 
 
+def test_a_search_of_nasbench_201_trains_its_cells(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(training_search("cells", namespace, space="nasbench201", trials=3, parallelism=2))
+    completed(cluster, "cells", namespace, seconds=180)
+    found = [t for t in trials(cluster, "cells", namespace) if t["status"]["phase"] == "Succeeded"]
+    assert len(found) == 3
+    for trial in found:
+        assert trial["spec"]["architecture"]["space"] == "nasbench201"
+        assert "table" not in trial["spec"]
+        assert 0 < trial["status"]["validationAccuracy"] <= 1
+        assert trial["status"]["parameters"] > 0
+
+
 def test_the_pods_of_a_search_ask_for_a_gpu_and_carry_no_credentials(cluster: Cluster, namespace: str) -> None:
     cluster.apply(table_search("looked-at", namespace, trials=2, parallelism=1, seconds=20))
     job = wait_for("a Job", lambda: next(iter(cluster.list("jobs", namespace)), None), seconds=30)

@@ -139,9 +139,10 @@ async def test_a_trial_is_owned_by_its_search_and_carries_its_labels_and_table()
     assert spec.table is not None and spec.table.file is None and spec.recipe is None
 
 
-async def test_a_training_search_hands_its_recipe_to_every_trial() -> None:
+@pytest.mark.parametrize("space", ["darts", "nasbench101", "nasbench201"])
+async def test_a_training_search_hands_its_recipe_to_every_trial(space: str) -> None:
     recipe = {"epochs": 7, "scoreEpochs": 2}
-    cluster = FakeCluster(search_object(space="darts", evaluator="train", trial={"recipe": recipe}))
+    cluster = FakeCluster(search_object(space=space, evaluator="train", trial={"recipe": recipe}))
     async with Run(cluster) as run:
         await run.until(lambda: len(cluster.store) == 3, "offers")
     for raw in cluster.store.values():

@@ -60,7 +60,7 @@ class ExitCode(IntEnum):
     OUT_OF_DEVICE_MEMORY = 71
     """The network does not fit the device. Fatal for the trial."""
     DIVERGED = 72
-    """The loss is not a number. Fatal for the trial."""
+    """The loss is not a number, or shows that the training cannot succeed. Fatal for the trial."""
     CHECKPOINT_UNUSABLE = 73
     """The checkpoint directory cannot be written. Fatal for the search."""
     INTERRUPTED = 75

@@ -14,6 +14,7 @@ import torch
 def choose_device() -> torch.device:
     """The visible GPU, else the CPU with its threads set."""
     if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True  # images of one size: its choice of algorithms pays in the first steps
         return torch.device("cuda")
     torch.set_num_threads(allowed_threads())
     return torch.device("cpu")

@@ -7,7 +7,7 @@ AttemptError (core)
     ├── DataInvalid         a data file is corrupt, or its arrays are not what is asked
     ├── RecipeInvalid       a field of the recipe does not fit the data or the space
     ├── CheckpointUnusable  the checkpoint directory cannot be read or written
-    ├── Diverged            the loss is not a number
+    ├── Diverged            the loss is not a number, has exploded, or is that of guessing again
     └── OutOfDeviceMemory   the network does not fit the device
 """
 
@@ -57,7 +57,7 @@ class CheckpointUnusable(TrainerError):  # noqa: N818
 
 
 class Diverged(TrainerError):  # noqa: N818
-    """The loss is not a number."""
+    """The loss is not a number, has exploded, or is that of guessing again."""
 
     code = ExitCode.DIVERGED
 

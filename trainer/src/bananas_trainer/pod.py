@@ -14,11 +14,12 @@ from bananas_core.attempt import Attempt, run  # noqa: E402
 from bananas_core.contract import ExitCode, Report  # noqa: E402
 from bananas_trainer.attempt import train_attempt  # noqa: E402
 from bananas_trainer.log import log_epoch, log_for_machines  # noqa: E402
-from bananas_trainer.settings import Settings  # noqa: E402
+from bananas_trainer.settings import Settings, share_processors  # noqa: E402
 
 
 def main() -> int:
     """Runs the attempt and gives its exit code."""
+    share_processors()
     log_for_machines()
     return run(_train)
 

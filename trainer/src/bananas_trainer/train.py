@@ -15,6 +15,7 @@ from bananas_trainer.augmentation import Normalisation, augment
 from bananas_trainer.checkpoint import Checkpoints
 from bananas_trainer.data import SPLIT_SEED, Split, normalisation, split
 from bananas_trainer.device import device_name
+from bananas_trainer.divergence import check_progress
 from bananas_trainer.epoch import EpochRecord, Tell
 from bananas_trainer.errors import Diverged
 from bananas_trainer.evaluate import evaluate
@@ -23,6 +24,7 @@ from bananas_trainer.log import log
 from bananas_trainer.memory import in_two_pieces
 from bananas_trainer.networks.darts import DropPath
 from bananas_trainer.schedule import drop_path_probability, learning_rate
+from bananas_trainer.stepping import steps_of
 from bananas_trainer.training import Part, Result, State, Task, begin_epoch, score, start
 
 LOSS_IS_READ_EVERY: Final = 50  # steps on a GPU, which has to wait for it; on a CPU every step
@@ -55,6 +57,7 @@ def run_epochs(task: Task, state: State, batches: "Batches", checkpoints: Checkp
     """Trains the epochs that are left."""
     pause = (lambda: None) if checkpoints is None else (lambda: checkpoints.between_steps(state))
     while state.epoch < task.recipe.epochs:
+        check_progress(state.history, task.data.classes)
         record = run_epoch(task, state, batches, pause)
         state.history.append(record)
         state.part = None
@@ -139,10 +142,12 @@ def train_epoch(task: Task, state: State, part: Part, batches: Batches, pause: C
     """
     order = batches.order(begin_epoch(task, state).generator if part.steps else part.generator)
     rate, every = learning_rate(task.recipe, state.epoch), 1 if task.device.type == "cpu" else LOSS_IS_READ_EVERY
+    left = order[part.steps :]
+    step = steps_of(task, state, part, len(left), lambda chosen: train_step(task, state, part, batches, chosen))
     state.network.train()
-    for chosen in order[part.steps :]:
+    for chosen in left:
         began = time.monotonic()
-        part.loss += train_step(task, state, part, batches, chosen)
+        part.loss += step(chosen)
         part.steps += 1
         part.images += len(chosen)
         if part.steps % every == 0 or part.steps == len(order):

@@ -198,10 +198,6 @@ class NASSearchSpec(Model):
             "evaluator table needs a space with a benchmark table: set space to nasbench101 or nasbench201, or evaluator to train",
         ),
         (
-            "self.evaluator == 'train' ? self.space in ['darts', 'custom'] : true",
-            "evaluator train supports the spaces darts and custom; for nasbench101 and nasbench201 set evaluator to table",
-        ),
-        (
             "has(self.customSpace) == (self.space == 'custom')",
             "customSpace.entryPoint must be set for space custom, and only there",
         ),
@@ -216,6 +212,29 @@ class NASSearchSpec(Model):
         (
             "self.space == 'custom' && self.evaluator == 'table' ? has(self.table) && has(self.table.file) : true",
             "space custom has no toy table: set table.file",
+        ),
+        (
+            "self.evaluator == 'train' && self.space.startsWith('nasbench') ? self.trial.recipe.layers % 3 == 0 : true",
+            "trial.recipe.layers must be a multiple of 3 to train space nasbench101 or nasbench201: their networks have three "
+            "stacks of as many cells each (published: 9 and 15)",
+        ),
+        (
+            "self.evaluator == 'train' && self.space == 'nasbench101' ? self.trial.recipe.channels >= 5 : true",
+            "trial.recipe.channels must be at least 5 to train space nasbench101: they are split over up to 5 vertices of a cell",
+        ),
+        (
+            "self.evaluator == 'train' && self.space.startsWith('nasbench') ? !self.trial.recipe.auxiliary : true",
+            "trial.recipe.auxiliary must be false to train space nasbench101 or nasbench201: only networks of space darts have an "
+            "auxiliary classifier",
+        ),
+        (
+            "self.evaluator == 'train' && self.space.startsWith('nasbench') ? self.trial.recipe.dropPath == 0.0 : true",
+            "trial.recipe.dropPath must be 0 to train space nasbench101 or nasbench201: only networks of space darts have drop "
+            "path",
+        ),
+        (
+            "self.evaluator == 'train' && self.space.startsWith('nasbench') ? self.trial.recipe.stem == 'cifar' : true",
+            "trial.recipe.stem must be cifar to train space nasbench101 or nasbench201: only networks of space darts have another",
         ),
         (
             "self.evaluator == 'train' ? !has(self.table) : true",
