@@ -95,4 +95,6 @@ def first(data: Dataset, n: int | None) -> Dataset:
     if n is None:
         return data
     digest = f"{data.digest}:{n}"
-    return Dataset(data.name, data.x_train[:n], data.y_train[:n], data.x_test[:n], data.y_test[:n], data.classes, digest)
+    return Dataset(
+        data.name, data.x_train[:n], data.y_train[:n], data.x_test[:n], data.y_test[:n], data.classes, digest
+    )

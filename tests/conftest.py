@@ -5,6 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A machine that is busy with something else is no error of an example.
+settings.register_profile("bananas", deadline=None)
+settings.load_profile("bananas")
 
 DATA = Path(os.environ.get("BANANAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

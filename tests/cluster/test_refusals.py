@@ -80,6 +80,14 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
         {"space": "nasbench101", **recipe(channels=4)},
         ("trial.recipe.channels must be at least 5",),
     ),
+    "two layers to the end for three stacks": (
+        {"space": "nasbench201", "promote": {"layers": 8}},
+        ("promote.layers must be a multiple of 3",),
+    ),
+    "four channels to the end for five vertices": (
+        {"space": "nasbench101", **recipe(channels=8), "promote": {"channels": 4}},
+        ("promote.channels must be at least 5",),
+    ),
     "an auxiliary classifier where there is none": (
         {"space": "nasbench101", **recipe(channels=8, auxiliary=True)},
         ("trial.recipe.auxiliary must be false",),

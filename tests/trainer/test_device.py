@@ -1,11 +1,14 @@
 """Threads: what the container may use, never more."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bananas_trainer.device import allowed_threads
+from bananas_trainer.settings import share_processors
 
 CPUS = len(os.sched_getaffinity(0))
 
@@ -27,3 +30,24 @@ def test_a_limit_of_an_old_cgroup_is_kept(tmp_path: Path, quota: str, want: int)
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
     assert allowed_threads({}, tmp_path) == want
+
+
+def test_threads_sleep_while_they_wait_unless_a_person_wants_it_otherwise() -> None:
+    environment: dict[str, str] = {}
+    share_processors(environment)
+    assert environment == {"OMP_WAIT_POLICY": "passive"}
+    own = {"OMP_WAIT_POLICY": "active"}
+    share_processors(own)
+    assert own == {"OMP_WAIT_POLICY": "active"}
+
+
+def test_the_wait_policy_is_set_before_torch_is_loaded() -> None:
+    """OpenMP looks when torch loads it, and never again."""
+    program = (
+        "import sys, os, bananas_trainer.pod as pod, bananas_trainer.command as command;"
+        "assert 'torch' not in sys.modules;"
+        "command.prepare();"
+        "assert os.environ['OMP_WAIT_POLICY'] == 'passive'"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=100)

@@ -23,12 +23,10 @@ from bananas_trainer.attempt import train_attempt
 from bananas_trainer.genotypes import NAMED
 from bananas_trainer.interruption import Interruption, hold_signals
 from bananas_trainer.log import log_for_a_person
-from bananas_trainer.settings import Settings
+from bananas_trainer.settings import Settings, share_processors
 from bananas_trainer.showing import epochs_shown, show_report
 
-app = typer.Typer(
-    help="Trains, tests and describes architectures.", no_args_is_help=True, pretty_exceptions_enable=False
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 _USAGE: Final = 2
 _INTERRUPTED_BY_KEYBOARD: Final = 130
@@ -49,6 +47,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instea
 CheckpointOption = Annotated[
     Path, typer.Option(help="A state_dict of torch.save, weights.safetensors, or a directory of train.")
 ]
+
+
+@app.callback()
+def prepare() -> None:
+    """Trains, tests and describes architectures."""
+    share_processors()
 
 
 class StemChoice(Enum):

@@ -30,7 +30,9 @@ def steps_of(task: Task, state: State, part: Part, left: int, step: Step) -> Ste
     """The step for the `left` batches that are left of an epoch."""
     if task.device.type != "cuda" or left < WARM_UP_STEPS + LEAST_REPLAYS:
         return step
-    return Replayed(state, part, task.recipe.batch_size, step, lambda what, chosen: record(part.generator, what, chosen))
+    return Replayed(
+        state, part, task.recipe.batch_size, step, lambda what, chosen: record(part.generator, what, chosen)
+    )
 
 
 class Replayed:
@@ -78,14 +80,14 @@ def record(generator: Generator, step: Step, chosen: Tensor) -> Step:
         RuntimeError: where it cannot be recorded.
     """
     graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)  # type: ignore[no-untyped-call]
+    graph.register_generator_state(generator)
     place = chosen.clone()
     with torch.cuda.graph(graph):  # frees the memory that the steps before it used
         loss = step(place)
 
     def replay(chosen: Tensor) -> Tensor:
         place.copy_(chosen)
-        graph.replay()  # type: ignore[no-untyped-call]
+        graph.replay()
         return loss
 
     return replay

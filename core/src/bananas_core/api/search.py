@@ -223,6 +223,14 @@ class NASSearchSpec(Model):
             "trial.recipe.channels must be at least 5 to train space nasbench101: they are split over up to 5 vertices of a cell",
         ),
         (
+            "self.space.startsWith('nasbench') && has(self.promote) && has(self.promote.layers) ? self.promote.layers % 3 == 0 : true",
+            "promote.layers must be a multiple of 3 for space nasbench101 or nasbench201",
+        ),
+        (
+            "self.space == 'nasbench101' && has(self.promote) && has(self.promote.channels) ? self.promote.channels >= 5 : true",
+            "promote.channels must be at least 5 for space nasbench101",
+        ),
+        (
             "self.evaluator == 'train' && self.space.startsWith('nasbench') ? !self.trial.recipe.auxiliary : true",
             "trial.recipe.auxiliary must be false to train space nasbench101 or nasbench201: only networks of space darts have an "
             "auxiliary classifier",
