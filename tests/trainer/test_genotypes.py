@@ -54,6 +54,8 @@ def test_a_bad_file_is_refused_with_the_field(tmp_path: Path, text: str, want: s
         find_architecture(str(path))
     assert str(path) in str(caught.value)
     assert want in str(caught.value)
+    assert ": :" not in str(caught.value)
+    assert "Value error" not in str(caught.value)
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:

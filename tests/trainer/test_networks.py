@@ -54,12 +54,13 @@ def test_a_published_genotype_has_the_published_size_when_it_is_small(name: str,
 def test_the_network_for_large_images_has_the_published_size() -> None:
     """DARTS_V2 on ImageNet: 4.7 M parameters (arXiv 1806.09055, table 3).
 
-    The 574 M multiply-adds of that table are another way of counting: convolutions and linear layers alone make 530 M.
+    Its 574 M multiply-adds cannot be got from the published code: convolutions and linear layers make 530 M, as others have
+    found, and with batch norms, ReLU and pooling it is 545 M (quark0/darts, issue 46, where the question stayed open).
     """
     network = DartsNetwork(NAMED["DARTS_V2"], channels=48, layers=14, classes=1000, stem="imagenet")
     size = measure(network, (3, 224, 224))
     assert round(size.parameters / 1e6, 1) == 4.7
-    assert size.multiply_adds < 574e6
+    assert round(size.multiply_adds / 1e6) == 530
 
 
 def test_the_network_for_large_images_can_be_trained() -> None:

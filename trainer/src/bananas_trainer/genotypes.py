@@ -67,8 +67,9 @@ def _told_of(source: str, text: str) -> Architecture:
         return _parse(text)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArchitectureError(f"{source}: {field}: {first['msg']}") from error
+        field = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise ArchitectureError(": ".join(part for part in (source, field, message) if part)) from error
     except ArchitectureError as error:
         raise ArchitectureError(f"{source}: {error}") from error
 

@@ -114,4 +114,5 @@ def parse_architecture(space: Space, text: str) -> Architecture:
                 return Architecture.of(CustomArchitecture.parse(text))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ArchitectureError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        field = "".join(f"{part}: " for part in first["loc"])
+        raise ArchitectureError(field + first["msg"].removeprefix("Value error, ")) from error
