@@ -45,7 +45,7 @@ SMALL: Final = {
     "test_at_end": True,
 }
 LEARN: Final = Recipe.model_validate(
-    {**SMALL, "channels": 16, "layers": 3, "epochs": 30, "cutout": 8, "validation_fraction": 0.1}
+    {**SMALL, "channels": 16, "layers": 3, "epochs": 20, "cutout": 8, "validation_fraction": 0.1}
 )
 RANK: Final = {**SMALL, "cutout": 0, "validation_fraction": 0.0, "score_epochs": 1}
 RANK_NASBENCH201: Final = Recipe.model_validate({**RANK, "channels": 16, "layers": 3, "epochs": 16})
