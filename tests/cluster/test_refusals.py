@@ -68,7 +68,7 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "more random trials than budget": (
         {"strategy": {"name": "bananas", "initialTrials": 50}, "budget": {"trials": 20}},
-        ("strategy.initialTrials must not exceed budget.trials",),
+        ("must not exceed budget.trials",),
     ),
     "a table for trained trials": ({"table": {}}, ("table is for evaluator table",)),
     "a table search of darts": ({"evaluator": "table"}, ("set space to nasbench101 or nasbench201",)),
@@ -118,7 +118,7 @@ INVALID_SPECS: dict[str, tuple[Object, tuple[str, ...]]] = {
     "test images in a search": (recipe(testAtEnd=True), ("testAtEnd must be false in a search",)),
     "more random trials than budget for another strategy": (
         {"strategy": {"name": "evolution", "initialTrials": 50}, "budget": {"trials": 20}},
-        ("strategy.initialTrials must not exceed budget.trials",),
+        ("must not exceed budget.trials",),
     ),
     "a learning rate of zero": (recipe(learningRate=0), ("spec.trial.recipe.learningRate", "greater than 0")),
     "an unknown precision": (recipe(precision="int4"), ("spec.trial.recipe.precision", '"float32", "bfloat16"')),
