@@ -223,7 +223,8 @@ class NASSearchSpec(Model):
             "trial.recipe.channels must be at least 5 to train space nasbench101: they are split over up to 5 vertices of a cell",
         ),
         (
-            "self.space.startsWith('nasbench') && has(self.promote) && has(self.promote.layers) ? self.promote.layers % 3 == 0 : true",
+            "self.space.startsWith('nasbench') && has(self.promote) && has(self.promote.layers) "
+            "? self.promote.layers % 3 == 0 : true",
             "promote.layers must be a multiple of 3 for space nasbench101 or nasbench201",
         ),
         (
