@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from bananas_core.api import NASTrialSpec
 from bananas_core.api.search import Constraints, Strategy, StrategyName
 from bananas_core.spaces import Space
+from bananas_predictor.command import app
 from bananas_predictor.search import Proposal, Search, TrialRecord
 from bananas_predictor.spaces import SPACES
 from bananas_predictor.spaces.costs import PUBLISHED, NetworkShape
@@ -99,12 +101,20 @@ def test_a_bound_that_leaves_a_few_ends_with_these_and_says_why(name: StrategyNa
     assert len(set(everything.keys(everything.pack([p.architecture for p in proposals])).tolist())) == 4
 
 
+@pytest.mark.slow
 def test_a_small_space_is_proposed_to_its_last_architecture_and_then_the_search_ends() -> None:
     bounds = Constraints(max_parameters=73_306)
     search = Search("nasbench201", Strategy(name="random"), 0, constraints=bounds)
     proposals = search.ask(1000)
     assert search.exhausted
     assert len(proposals) == len({p.architecture.hash() for p in proposals}) == 621
+
+
+def test_search_says_that_a_bound_leaves_nothing_to_try() -> None:
+    result = CliRunner().invoke(app, ["search", "--space", "nasbench201", "--max-parameters", "3000", "--trials", "20"])
+    assert result.exit_code == 1
+    assert "nothing to try: no architecture of nasbench201 is left" in result.stderr
+    assert "keeps maxParameters 3,000 (the smallest seen is 73,306)" in result.stderr
 
 
 async def test_a_search_on_the_cluster_keeps_its_bounds_with_the_networks_of_its_recipe() -> None:

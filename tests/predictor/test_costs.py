@@ -56,7 +56,7 @@ def test_the_published_genotypes_have_the_published_costs() -> None:
 
 def test_the_parameters_of_nasbench101_are_those_of_the_table(data_file: Callable[[str], Path]) -> None:
     table = load_table("nasbench101", data_file("nasbench101_sample.csv"))
-    architectures = list(table)[:2000]
+    architectures = list(table)[::100]
     space = SPACES["nasbench101"]
     got = space.costs(space.pack(architectures), PUBLISHED["nasbench101"]).parameters.tolist()
     assert got == [table.look_up(architecture).parameters for architecture in architectures]

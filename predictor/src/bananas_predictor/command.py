@@ -18,7 +18,7 @@ from bananas_predictor.conversion import convert_nasbench101, convert_nasbench20
 from bananas_predictor.errors import InputError, PredictorError
 from bananas_predictor.evaluation.table import Evaluated
 from bananas_predictor.lines import proposal_line, read_records
-from bananas_predictor.report import AssessReport, CompareReport, SearchReport, read_report
+from bananas_predictor.report import AssessReport, CompareReport, SearchReport, read_report, write_whole
 from bananas_predictor.runs import Finished, run_seeds
 from bananas_predictor.search import Search
 from bananas_predictor.spaces import SearchSpace
@@ -287,11 +287,11 @@ def _run(
         )
     except PredictorError as error:
         raise _fail(str(error)) from error
-    for run in done.report.runs:
-        if run.seed in done.exhausted:
-            progress.console.print(
-                f"seed {run.seed}: {done.why_exhausted}; ended after {len(run.trials)} of {trials} trials"
-            )
+    ended = {run.seed: len(run.trials) for run in done.report.runs}
+    for seed in done.exhausted:
+        progress.console.print(
+            f"seed {seed}: {done.why_exhausted}; ended after {ended.get(seed, 0)} of {trials} trials"
+        )
     return done
 
 
@@ -331,11 +331,8 @@ def _checked_plot(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all: an interrupted write must not cost what `--resume` goes on from."""
     try:
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_text(text)
-        unfinished.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise _fail(f"--json {path}: {error.strerror}") from error
 
@@ -349,6 +346,8 @@ def _show(reports: list[SearchReport]) -> None:
 def _end(done: Finished, path: Path | None) -> None:
     """Says what cut it off, if anything did."""
     kept = f"; what was done is in {path}, and --resume goes on from it" if path else ""
+    if done.exhausted and not done.report.runs:
+        raise _fail(f"nothing to try: {done.why_exhausted}")
     if done.failure:
         raise _fail(done.failure + (kept if done.report.runs else ""))
     if done.interrupted:

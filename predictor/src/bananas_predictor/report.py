@@ -226,6 +226,13 @@ def read_report(path: Path, kind: type[R]) -> R:
         raise InputError(f"{path}: {error}") from error
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Whole or not at all: an interrupted write must not cost what `--resume` goes on from."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
 def versions() -> dict[str, str]:
     """What the numbers depend on."""
     return {name: version(name) for name in ("bananas-predictor", "bananas-tables", "numpy", "torch")}

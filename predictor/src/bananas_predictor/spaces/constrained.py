@@ -23,6 +23,8 @@ ROUNDS: Final = 8
 """Draws and mutations before a cell outside is led inside."""
 STEPS: Final = 60
 """Mutations on the way inside; the smallest networks are about twenty edits away from an average one."""
+VAIN_DRAWS: Final = 12
+"""Draws in vain, each of more cells than the one before, after which nothing is taken to be inside: a thousand were led."""
 WALKERS: Final = 128
 """Cells that are led inside at once, at most: bounds the time where there is nothing inside."""
 
@@ -39,6 +41,8 @@ class _Least:
 
     parameters: int | None = None
     multiply_adds: int | None = None
+    vain: int = 0
+    """Draws in a row that found nothing inside, not even by being led there."""
 
     def note(self, costs: Costs) -> None:
         if len(costs.parameters):
@@ -97,6 +101,8 @@ class Constrained:
 
     def _draw(self, draw: Draw, mutate: Mutate, count: int, rng: np.random.Generator) -> Cells:
         """Up to `count`: by rejection, so as the space has them; where hardly any is inside, led there by mutations."""
+        if self.least.vain >= VAIN_DRAWS:
+            return draw(1, rng)[:0]
         cells = draw(count, rng)
         for _ in range(ROUNDS):
             outside = np.flatnonzero(~self.allows(cells))
@@ -104,10 +110,11 @@ class Constrained:
                 return cells
             drawn = draw(len(outside), rng)[: len(outside)]
             cells = np.concatenate([cells[self.allows(cells)], drawn])
-        inside = self.allows(cells)
-        if inside.any():
-            return cells[inside]
-        return self._lead(mutate, cells[:WALKERS], rng)
+        found: Cells = cells[self.allows(cells)]
+        if not len(found):
+            found = self._lead(mutate, cells[:WALKERS], rng)
+        self.least.vain = 0 if len(found) else self.least.vain + 1
+        return found
 
     def _lead(self, mutate: Mutate, cells: Cells, rng: np.random.Generator) -> Cells:
         """Those that mutations which do not make them larger bring inside."""
