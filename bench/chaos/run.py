@@ -38,7 +38,7 @@ STARTED_SECONDS = 120
 ENDS_SECONDS = 600
 GONE_SECONDS = 120
 BUSY_SECONDS = 4.0
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 20.0
 
 
 def main() -> int:
@@ -93,30 +93,44 @@ def run(paths: Paths, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def strike_all(arguments: argparse.Namespace, lab: Lab, faults: Faults, events: ContainerEvents) -> None:
-    """Strikes until it is enough, and keeps the searches busy meanwhile."""
-    shift = time.monotonic()
-    limit = shift + 60 * arguments.minutes
-    busy_at = 0.0
+    """Strikes until it is enough; a kind that has struck often enough is passed over while others have not."""
+    due = time.monotonic()
+    limit = due + 60 * arguments.minutes
+    enough: set[Kind] = set()
+    before = 0.0
     for number, strike in enumerate(schedule(arguments.seed), start=1):
-        while (now := time.monotonic()) < shift + strike.at:
-            if now >= busy_at:
-                lab.keep_busy()
-                busy_at = time.monotonic() + BUSY_SECONDS
-            time.sleep(0.05)
-        while not faults.trials() and time.monotonic() < shift + strike.at + PATIENCE_SECONDS:
-            time.sleep(0.05)  # a fault between two trials shows little
-        shift = max(shift, time.monotonic() - strike.at)  # late ones are not made up for by a burst
-        record = faults.strike(strike)
-        print(f"{number:4d} {strike.at:7.1f} s  {strike.kind:<26}{record.target or 'nothing to strike'}", flush=True)
+        gap, before = strike.at - before, strike.at
+        if strike.kind not in enough:
+            wait(due + gap, lab, faults)
+            due = max(due + gap, time.monotonic())  # late ones are not made up for by a burst
+            record = faults.strike(strike)
+            print(
+                f"{number:4d} {strike.at:7.1f} s  {strike.kind:<26}{record.target or 'nothing to strike'}", flush=True
+            )
         if number % len(Kind) == 0:
-            trials = events.containers([lab.namespace], "trainer")
-            counts = report.by_kind(faults.records, trials, ())
-            phases = Counter((t.get("status") or {}).get("phase", "Pending") for t in lab.trials())
-            print(f"     trials: {dict(phases)}", flush=True)
-            few = min(row["while_a_trial_ran"] for row in counts.values())
-            made = sum(row["strikes"] for row in counts.values())
-            if (few >= arguments.each and made >= arguments.faults) or time.monotonic() > limit:
+            enough = often_enough(arguments, lab, faults, events)
+            if len(enough) == len(Kind) or time.monotonic() > limit:
                 return
+
+
+def wait(due: float, lab: Lab, faults: Faults) -> None:
+    """Until a strike is due and a trial runs: a fault between two trials shows little. Keeps the searches busy meanwhile."""
+    busy_at = 0.0
+    while (now := time.monotonic()) < due or (now < due + PATIENCE_SECONDS and not faults.trials()):
+        if now >= busy_at:
+            lab.keep_busy()
+            busy_at = time.monotonic() + BUSY_SECONDS
+        time.sleep(0.05)
+
+
+def often_enough(arguments: argparse.Namespace, lab: Lab, faults: Faults, events: ContainerEvents) -> set[Kind]:
+    """Kinds that have struck often enough; none while all together are too few."""
+    counts = report.by_kind(faults.records, events.containers([lab.namespace], "trainer"), ())
+    phases = Counter((trial.get("status") or {}).get("phase", "Pending") for trial in lab.trials())
+    print(f"     trials: {dict(phases)}", flush=True)
+    if sum(row["strikes"] for row in counts.values()) < arguments.faults:
+        return set()
+    return {kind for kind in Kind if counts[kind]["while_a_trial_ran"] >= arguments.each}
 
 
 def in_time(lab: Lab) -> bool:
