@@ -220,10 +220,10 @@ class Proxy:
 
     async def _watch(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         out = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await out.prepare(request)
         watch = Watch()
         self._watches.add(watch)
         try:
+            await out.prepare(request)
             await self._pass_on(request, answer, out, watch)
         except (aiohttp.ClientError, ConnectionError, OSError):
             self._cut(request)
