@@ -156,6 +156,30 @@ def test_a_command_that_is_not_in_the_image_is_fatal_for_the_search() -> None:
     assert "spec.trial.template.command" in outcome.message
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        # As containerd said it when the kubelet was killed in the middle of the start (make chaos, seed 1).
+        "failed to create containerd task: failed to start shim: start failed: : signal: killed: unknown",
+        "failed to create containerd task: failed to create shim task: context canceled: unknown",
+        "failed to create containerd task: failed to create shim task: ttrpc: closed: unknown",
+    ],
+)
+def test_a_start_that_was_cut_short_on_the_node_is_an_interruption(message: str) -> None:
+    outcome = of(job(the_pod=pod(ended(128, message, "StartError"))))
+    assert isinstance(outcome, Interrupted)
+    assert outcome.node_fault
+    assert message in outcome.message
+
+
+def test_a_command_that_a_runtime_does_not_find_is_no_interruption() -> None:
+    message = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to "
+        'start container process: exec: "nope": executable file not found in $PATH: unknown'
+    )
+    assert isinstance(of(job(the_pod=pod(ended(128, message, "StartError")))), FatalForSearch)
+
+
 def test_a_pod_that_waits_for_a_node_says_so_after_a_while() -> None:
     waiting = job(the_pod=pod(unschedulable="0/1 nodes are available: 1 Insufficient nvidia.com/gpu"))
     assert of(waiting, 5) == Waiting(None)

@@ -24,6 +24,17 @@ IMAGE_REASONS: Final = frozenset(
 )
 CONFIG_REASONS: Final = frozenset(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"))
 START_REASONS: Final = frozenset(("StartError", "ContainerCannotRun"))
+CUT_SHORT: Final = (
+    "failed to start shim",
+    "signal: killed",
+    "context canceled",
+    "context deadline exceeded",
+    "ttrpc: closed",
+    "shim disconnected",
+    "transport is closing",
+)
+"""What a container runtime says of a start that was cut short on the node, as by a kubelet that was killed in the middle of it: not
+what it says of a command that is not there."""
 PREEMPTION_REASONS: Final = frozenset(("Evicted", "Preempting", "Shutdown", "Terminated"))
 """status.reason of a pod that its kubelet ended: pressure on the node, a critical pod that needs the room, a shutdown."""
 REFUSAL_REASONS: Final = frozenset(
@@ -273,6 +284,8 @@ def _by_exit_code(pod: PodView, state: ContainerEnded) -> Ended:
     if state.exit_code in KILLED:
         # Not by its own memory limit, and nobody deleted the pod: perhaps by a node whose memory is used up.
         return Interrupted(f"it was killed (exit code {state.exit_code})", node_fault=pod.deletion is None)
+    if state.reason in START_REASONS and any(words in state.message for words in CUT_SHORT):
+        return Interrupted(f"the start of its container was cut short on the node: {state.message}", node_fault=True)
     if state.reason in START_REASONS:
         return FatalForSearch(
             constants.REASON_CONTAINER_CONFIG,
