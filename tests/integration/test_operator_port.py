@@ -25,7 +25,7 @@ async def ask(port: int, path: str, method: str = "GET", data: str | None = None
 
 
 async def eventually(port: int, path: str, want: int) -> str:
-    for _ in range(500):
+    for _ in range(1500):
         status, text = await ask(port, path)
         if status == want:
             return text
@@ -36,7 +36,7 @@ async def eventually(port: int, path: str, want: int) -> str:
 async def shown(port: int, want: str, *, there: bool = True, path: str = "/metrics") -> None:
     """Waits until a page holds a text, or no longer does."""
     text = ""
-    for _ in range(500):
+    for _ in range(1500):
         _, text = await ask(port, path)
         if (want in text) == there:
             return
