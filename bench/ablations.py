@@ -7,9 +7,8 @@ Goes on with what the results file holds and stops, at a whole chunk, when the t
 """
 
 import argparse
-import json
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -20,7 +19,7 @@ from bananas_core.api.search import Strategy
 from bananas_predictor.ensemble import DEFAULT
 from bananas_predictor.lockstep import run_together
 from bananas_predictor.strategies.bananas import BananasStrategy, Tuning
-from bench.measuring import AT, CHUNK, TABLES, TRIALS, measure, processor
+from bench.measuring import AT, CHUNK, TABLES, TRIALS, configuration_of, measure, processor
 from bench.plotting import Bar, forest
 from bench.statistics import holm, paired_p_value
 from bench.store import Chunk, Store, joined
@@ -41,7 +40,7 @@ class Variant:
     @property
     def configuration(self) -> str:
         """Everything that it is."""
-        return json.dumps([self.settings.to_kubernetes(), asdict(self.tuning)], separators=(",", ":"))
+        return configuration_of(self.settings, self.tuning)
 
     def new(self) -> BananasStrategy:
         """For a search."""

@@ -1,6 +1,6 @@
 """Eight evaluations in flight, each refilled as soon as it ends, as on a cluster; beside batches of ten on the same seeds.
 
-    python -m bench.asynchronous [--seeds N] [--tables a,b] [--minutes N] [--quick] [--out DIR]
+    python -m bench.asynchronous [--seeds N] [--tables a,b] [--durations a,b] [--minutes N] [--quick]
 
 Time is simulated; its unit is the median evaluation. An evaluation takes 1 (equal), a draw from a lognormal distribution of median
 1 and deviation 0.5 of its logarithm, or as long as the network has parameters. A batch of ten runs on eight slots, too, and its
@@ -224,7 +224,7 @@ def main() -> None:
     if options.quick:
         (options.out / f"{stem}.jsonl").unlink(missing_ok=True)
     store = Store(options.out / f"{stem}.jsonl")
-    kinds: tuple[Durations, ...] = ("equal",) if options.quick else get_args(Durations)
+    kinds: tuple[Durations, ...] = ("equal",) if options.quick else options.durations.split(",")
     settings = [Setting(table, kind, mode) for table in tables for kind in kinds for mode in MODES]
     measured(settings, 3 if options.quick else options.seeds, store, perf_counter() + 60 * options.minutes)
     lines, panels = report(store, tables)

@@ -1,16 +1,19 @@
 """What is measured of a search of a table, and under which conditions. Called by the benchmark programs."""
 
+import json
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bananas_core.api.search import Strategy
 from bananas_predictor.ensemble import FitJob, fit_ensembles
 from bananas_predictor.lockstep import Trajectory
-from bananas_predictor.strategies.bananas import TUNING
+from bananas_predictor.strategies.bananas import TUNING, Tuning
 from bench import tables
 from bench.tables import BenchTable
 
@@ -61,6 +64,13 @@ def regret_by_mean(table: BenchTable, runs: Sequence[Trajectory]) -> Floats:
     rows = np.array([table.rows(run.cells[[own[i] for own in held]]) for i, run in enumerate(runs)])
     regret: Floats = 100 * (table.validation.max() - table.validation[rows])
     return regret
+
+
+def configuration_of(settings: Strategy, tuning: Tuning | None) -> str:
+    """What decides which architectures a strategy chooses; a setting that is added to the API later does not change it."""
+    kept = ("name", "initialTrials", "ensembleSize", "encoding", "acquisition", "candidates", "mutationRate")
+    told = {key: value for key, value in settings.to_kubernetes().items() if key in kept}
+    return json.dumps([told, {} if tuning is None else asdict(tuning)], separators=(",", ":"))
 
 
 def processor() -> str:

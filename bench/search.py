@@ -27,7 +27,7 @@ from bananas_predictor.lockstep import run_together
 from bananas_predictor.strategies import strategy_of
 from bananas_predictor.strategies.bananas import TUNING, BananasStrategy, Tuning
 from bananas_predictor.strategies.choosing import ChoosingStrategy
-from bench.measuring import AT, CHUNK, FIRST_SEED, TABLES, TRIALS, measure, processor, regret_by_mean
+from bench.measuring import AT, CHUNK, FIRST_SEED, TABLES, TRIALS, configuration_of, measure, processor, regret_by_mean
 from bench.pooled import PooledBananas, PooledPaper
 from bench.statistics import Estimate, holm, paired_p_value, wilson
 from bench.store import Chunk, Store, joined
@@ -48,8 +48,7 @@ class Contestant:
     @property
     def configuration(self) -> str:
         """Everything that it is."""
-        own = asdict(self.tuning) if self.settings.name == "bananas" else {}
-        return json.dumps([self.settings.to_kubernetes(), own], separators=(",", ":"))
+        return configuration_of(self.settings, self.tuning if self.settings.name == "bananas" else None)
 
     def new(self, table: BenchTable) -> ChoosingStrategy:
         """For a search."""
@@ -203,7 +202,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the file of that name")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    minutes, seeds = (2.0, 5) if options.quick else (options.minutes, options.seeds)
+    minutes, seeds = (2.0, 3) if options.quick else (options.minutes, options.seeds)
     stem = options.name or ("search-quick" if options.quick else "search")
     start, lines = perf_counter(), options.out / f"{stem}.jsonl"
     if not options.resume:
