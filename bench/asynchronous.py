@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--tables", default="nasbench201,surrogate")
+    parser.add_argument("--durations", default=",".join(get_args(Durations)), help="which, commas between")
     parser.add_argument(
         "--quick", action="store_true", help="three seeds of one table and one kind of duration, in files of their own"
     )
