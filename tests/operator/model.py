@@ -13,9 +13,11 @@ from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_operator.actions import (
     Action,
     CreateJob,
+    CreateTrial,
     DeleteJob,
     DeleteJobs,
     DeletePredictor,
+    EnsureConfigMap,
     EnsurePredictor,
     WriteSearch,
     WriteTrial,
@@ -220,6 +222,8 @@ class Cluster:
                 self._check_version(("search", "s"), self.view["search", "s"].item.version)
                 self._store(("search", "s"), replace(self.truth["search", "s"].item, status=status))
                 self._wrote(("search", "s"))
+            case CreateTrial() | EnsureConfigMap():
+                raise AssertionError(f"no search here asks for a promotion, and yet: {action}")
 
     def _delete_jobs(self, action: DeleteJobs) -> None:
         chosen = [n for n, s in self.truth.items() if n[0] == "job" and s.item.trial_uid in action.trial_uids]
