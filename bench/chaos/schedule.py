@@ -35,7 +35,7 @@ PROCESSES = (Kind.KUBELET, Kind.API_SERVER, Kind.ETCD, Kind.SCHEDULER, Kind.CONT
 """Parts of Kubernetes that are killed (and started again) or paused."""
 API = tuple(kind for kind in Kind if kind.startswith("API:"))
 """Faults of the proxy between our pods and the API server."""
-GAP_SECONDS = (2.0, 4.4)
+GAP_SECONDS = (1.4, 3.4)
 """Between two strikes; two cores must have time to start again what was killed."""
 PAUSE_SECONDS = (1.5, 5.0)
 """Of a paused process, and of a node that is away."""
