@@ -90,6 +90,7 @@ def results_once(evidence: Evidence) -> Found:
                 first = result if result[0] in TERMINAL else None
             elif result != first:
                 yield seen.name, f"recorded as {first}, then as {result}", seen.time
+                first = result  # each revision is told once
         if first is None:
             yield history[-1].name, f"never ended; it is {_phase(history[-1].object)}", None
 

@@ -178,7 +178,7 @@ def verdict(
     print("PASSED" if passed else "FAILED")
     return {
         "machine": machine(),
-        "command": f"make chaos SEED={arguments.seed}" + (f" DEFECT={arguments.defect}" if arguments.defect else ""),
+        "command": " ".join(["python -m bench.chaos.run", *sys.argv[1:]]),
         "seed": arguments.seed,
         "passed": passed,
         "summary": summary,
