@@ -1,6 +1,8 @@
 """The live view over a script of looks: when it ends, what it says, what it outlives."""
 
+import contextlib
 import io
+import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
@@ -93,3 +95,19 @@ def test_time_that_is_up_ends_it_though_the_cluster_does_not_answer() -> None:
 
     out = io.StringIO()
     assert watch(look, Console(file=out), clock(), timeout_seconds=0.05, interval_seconds=0) == 124
+
+
+def test_ctrl_c_that_python_drops_ends_it_all_the_same() -> None:
+    looks = count()
+
+    def look() -> Snapshot:
+        if next(looks) == 1:
+            with contextlib.suppress(KeyboardInterrupt):  # as in the finaliser of an object
+                signal.raise_signal(signal.SIGINT)
+        return RUNNING
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        watch(look, Console(file=io.StringIO()), clock(), interval_seconds=0)
+    assert next(looks) == 2
+    assert signal.getsignal(signal.SIGINT) is before

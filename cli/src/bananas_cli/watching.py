@@ -4,9 +4,13 @@ On a terminal it is redrawn in place; elsewhere a line is printed when something
 for a while is waited for: the search does not need us.
 """
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from types import FrameType
 from typing import Final
 
 from rich.console import Console, Group
@@ -61,15 +65,54 @@ def watch(
     return _until_the_end(look, tell, deadline, interval_seconds)
 
 
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Remembers Ctrl-C, and gives a check that raises it anew.
+
+    Python drops a KeyboardInterrupt that comes up in the finaliser of an object; whoever watches would have to press twice.
+    """
+    pressed = False
+
+    def press(_number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check  # Ctrl-C is the main thread's
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _until_the_end(
     look: Callable[[], Snapshot],
     show: Callable[[Snapshot, str], None],
     deadline: float | None,
     interval_seconds: float,
 ) -> int:
+    with _interruptible() as check:
+        return _watch(look, show, check, deadline, interval_seconds)
+
+
+def _watch(
+    look: Callable[[], Snapshot],
+    show: Callable[[Snapshot, str], None],
+    check: Callable[[], None],
+    deadline: float | None,
+    interval_seconds: float,
+) -> int:
     snapshot = look()
     trouble = ""
     while True:
+        check()
         show(snapshot, trouble)
         if snapshot.search.phase == "Complete":
             return EXIT_COMPLETE
@@ -87,4 +130,5 @@ def _until_the_end(
         if deadline is not None:
             pause = min(pause, max(0.0, deadline - time.monotonic()))
         if snapshot.search.phase not in ("Complete", "Failed"):
+            check()
             time.sleep(pause)
