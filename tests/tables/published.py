@@ -14,6 +14,7 @@ from bananas_tables.nasbench101_conversion import _Collected
 from bananas_tables.nasbench101_records import record_parser
 from bananas_tables.nasbench101_runs import write_runs
 from bananas_tables.parameters import nasbench101_parameters
+from bananas_tables.tfrecords import import_tensorflow
 
 PROTO = """
 name: "published.proto" package: "nasbench" syntax: "proto2"
@@ -114,7 +115,7 @@ def whole(budgets: Iterable[int] = (108,)) -> list[bytes]:
 
 def write(path: Path, records: Iterable[bytes]) -> Path:
     """Writes a TFRecord file with tensorflow itself."""
-    import tensorflow as tf
+    tf = import_tensorflow()
 
     with tf.io.TFRecordWriter(str(path)) as writer:
         for content in records:

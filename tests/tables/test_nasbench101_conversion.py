@@ -188,3 +188,18 @@ def test_the_command_makes_a_table_that_a_search_and_a_table_trial_read(tmp_path
     assert re.search(r"^error: t\.npz, 108 epochs: no row for .* among 5", done.stderr, re.MULTILINE), done.output
     done = run(app, ["convert-nasbench101", str(tmp_path / "t.npz"), str(out)])
     assert (done.exit_code, "error: t.npz, record 1: no TFRecord file" in done.stderr) == (1, True)
+
+
+@SLOW
+def test_torch_goes_on_working_after_a_conversion_in_the_same_process() -> None:
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("torch")
+    program = (
+        "import torch\n"
+        "from bananas_tables.tfrecords import import_tensorflow\n"
+        "import_tensorflow()\n"
+        "torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])  # loads torch's compiler\n"
+        "print('goes on')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=110)
+    assert (done.returncode, done.stdout) == (0, "goes on\n"), done.stderr[-1000:]

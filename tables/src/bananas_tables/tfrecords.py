@@ -5,9 +5,11 @@ search nor a trial has to spare. Must never pass over a damaged record.
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +33,7 @@ def read_records(path: Path, progress: Callable[[int, int], None] | None = None)
         TableInvalid: naming the record that is damaged or cut off.
     """
     size = _size(path)
-    tf = _tensorflow()
+    tf = import_tensorflow()
     batches = iter(tf.data.TFRecordDataset(str(path), buffer_size=BUFFER).batch(BATCH))
     number = consumed = 0
     while True:
@@ -77,7 +79,18 @@ def _damaged(tf: Any, path: Path, passed: int) -> TableInvalid:
     return TableInvalid(f"{path.name}, record {number + 1}: damaged, its checksum does not fit; copy the file anew")
 
 
-def _tensorflow() -> Any:
+def import_tensorflow() -> Any:
+    """tensorflow, imported so that torch goes on working in the same process.
+
+    Both bring an LLVM of their own, and tensorflow's must be the second: torch's (in triton, which torch loads late, for its
+    compiler) ends the process if it finds options of the same names registered.
+
+    Raises:
+        ReaderMissing: tensorflow is not installed.
+    """
+    if "torch" in sys.modules:
+        with suppress(ImportError):  # torch for CPUs only has none
+            import_module("triton")
     with _native_messages_kept() as messages:
         try:
             import tensorflow  # noqa: PLC0415 - see the head of this module
