@@ -54,7 +54,8 @@ def main() -> int:
         result = speed(arguments.quick, arguments.rounds, arguments.steps)
     else:
         result = (learn if arguments.part == "learn" else rank)(DATA / SUBSET, arguments.out, arguments.quick)
-    result = {"machine": machine(), "command": " ".join(["python -m bench.trainer", *sys.argv[1:]]), "quick": arguments.quick, **result}
+    command = " ".join(["python -m bench.trainer", *sys.argv[1:]])
+    result = {"machine": machine(), "command": command, "quick": arguments.quick, **result}
     name = f"trainer-{arguments.part}{'-quick' if arguments.quick else ''}.json"
     (arguments.out / name).write_text(json.dumps(result, indent=2) + "\n")
     print(f"\n{arguments.out / name}")
