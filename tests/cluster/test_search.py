@@ -143,7 +143,11 @@ def test_kubectl_scale_changes_how_many_run_and_kills_nothing(cluster: Cluster, 
     wait_for("none in flight", lambda: in_flight() == 0, seconds=30)
     done = phases(trials(cluster, "scaled", namespace))["Succeeded"]
     assert done >= 4
-    assert not [job for job in cluster.list("jobs", namespace) if job["status"].get("active")]
+    wait_for(  # Kubernetes tells of a Job's end later than of its pod's
+        "no Job is at work",
+        lambda: not [job for job in cluster.list("jobs", namespace) if job.get("status", {}).get("active")],
+        seconds=30,
+    )
     cluster.kubectl("scale", "nas/scaled", "-n", namespace, "--replicas=2")
     completed(cluster, "scaled", namespace, seconds=90)
     found = trials(cluster, "scaled", namespace)
