@@ -1,10 +1,13 @@
 """Bad surroundings: each ends in a condition that names the field or file, and mended, the search goes on by itself."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.cluster import Cluster, condition, wait_for
 from tests.support.history import phases, trials
+from tests.support.processes import process_with
 from tests.support.searches import table_search, training_search
 
 FOUND_WITHIN = 30  # seconds, by the issue
@@ -184,3 +187,40 @@ def test_more_failed_trials_than_the_bound_end_the_search_with_the_reason(cluste
     found = trials(cluster, "hungry", namespace)
     assert phases(found)["Failed"] >= 2
     assert phases(found)["Queued"] + phases(found)["Running"] + phases(found)["Pending"] == 0
+
+
+def test_a_predictor_that_hangs_is_told_begun_anew_and_the_search_completes(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(table_search("hung", namespace, trials=12, parallelism=1, seconds=2))
+    wait_for("a result", lambda: phases(trials(cluster, "hung", namespace))["Succeeded"] >= 2, seconds=90)
+    selector = "app.kubernetes.io/component=predictor,nas.bananas.dev/search=hung"
+
+    def answers() -> bool:
+        deployment = cluster.get("deployment", "hung-predictor", namespace) or {}
+        return deployment.get("status", {}).get("availableReplicas", 0) == 1
+
+    # Whoever has never answered is starting, which is another condition.
+    wait_for("the predictor answers", answers, seconds=60)
+    (predictor,) = cluster.list("pods", namespace, selector)
+    pid = process_with(f"BANANAS_SEARCH_UID={predictor['metadata']['labels']['nas.bananas.dev/search-uid']}")
+    os.kill(pid, signal.SIGSTOP)
+    found = wait_for(
+        "it is told",
+        lambda: (c := condition(cluster.get("nassearch", "hung", namespace), "Stalled"))["status"] == "True" and c,
+        seconds=90,
+    )
+    assert (found["reason"], "ceased to answer" in found["message"]) == ("PredictorFailing", True)
+
+    def restarts() -> int:
+        return sum(
+            status["restartCount"]
+            for pod in cluster.list("pods", namespace, selector)
+            for status in pod["status"].get("containerStatuses", [])
+        )
+
+    wait_for("the kubelet begins it anew", lambda: restarts() == 1, seconds=240, every=1)
+    wait_for(
+        "the search is Complete",
+        lambda: condition(cluster.get("nassearch", "hung", namespace), "Complete")["status"] == "True",
+        seconds=150,
+    )
+    assert phases(trials(cluster, "hung", namespace))["Succeeded"] == 12
