@@ -1,8 +1,8 @@
 """Whether the predictor is any good: do its forecasts rank what came true better than chance? Pure; called by `Search`.
 
 The test: Spearman's rank correlation r of n forecasts with the results, one-sided against r <= 0 at 5 % (r * sqrt(n - 1) is
-about standard normal where forecasts say nothing). It needs `FORECASTS` of them. A predictor that passes over nothing fails it 95
-times in 100; the one of `bananas` was at r = .36 to .73 after 40 forecasts on NAS-Bench-201, with .26 to be reached.
+about standard normal where forecasts say nothing). It needs `FORECASTS_JUDGED` of them. A predictor that passes over nothing
+fails it 95 times in 100; the one of `bananas` was at r = .36 to .73 after 40 forecasts on NAS-Bench-201, with .26 to be reached.
 """
 
 from collections.abc import Sequence
