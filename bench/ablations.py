@@ -19,7 +19,8 @@ from bananas_core.api.search import Strategy
 from bananas_predictor.ensemble import DEFAULT
 from bananas_predictor.lockstep import run_together
 from bananas_predictor.strategies.bananas import BananasStrategy, Tuning
-from bench.measuring import AT, CHUNK, TABLES, TRIALS, configuration_of, measure, processor
+from bench.machine import processor
+from bench.measuring import AT, CHUNK, TABLES, TRIALS, configuration_of, measure
 from bench.plotting import Bar, forest
 from bench.statistics import holm, paired_p_value
 from bench.store import Chunk, Store, joined

@@ -24,7 +24,8 @@ from bananas_core.api.search import Strategy
 from bananas_predictor.history import History
 from bananas_predictor.strategies.bananas import TUNING, BananasStrategy, Tuning
 from bananas_tables.parameters import nasbench101_parameters, nasbench201_parameters
-from bench.measuring import FIRST_SEED, TABLES, processor
+from bench.machine import processor
+from bench.measuring import FIRST_SEED, TABLES
 from bench.plotting import curves
 from bench.statistics import Estimate, paired_p_value
 from bench.store import Chunk, Store, joined

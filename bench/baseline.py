@@ -16,7 +16,8 @@ from bananas_predictor.ensemble import FitJob, fit_ensembles
 from bananas_predictor.forecasts import spearman
 from bananas_predictor.strategies.bananas import TUNING
 from bananas_tables.parameters import nasbench101_parameters, nasbench201_parameters
-from bench.measuring import TABLES, processor
+from bench.machine import processor
+from bench.measuring import TABLES
 from bench.statistics import Estimate
 from bench.tables import BenchTable
 

@@ -9,7 +9,6 @@ import base64
 import gzip
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import numpy as np
 from bananas_core.spaces import parse_architecture
 from bananas_core.spaces.nasbench101 import OPERATIONS
 from bananas_tables import load_table
-from bench.measuring import processor
+from bench.machine import keep, machine
 from bench.tables import DATA
 
 RECORDS: Final = 1_000_000
@@ -117,7 +116,7 @@ def main() -> None:
         return
     result: dict[str, Any] = {
         "command": " ".join(["python -m bench.conversion", *sys.argv[1:]]),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
         "load_at_start": os.getloadavg(),
         "versions": {name: version(name) for name in ("bananas-tables", "numpy", "protobuf", "tensorflow")},
         "records": 3 * -(-records // 3),
@@ -147,10 +146,7 @@ def main() -> None:
         f"| peak memory of a process that looks up | {use['peak_megabytes']:.0f} MB |",
     ]
     stem = "tables-quick" if options.quick else "tables"
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-    (options.out / f"{stem}.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    keep(options.out, stem, result, lines)
 
 
 if __name__ == "__main__":

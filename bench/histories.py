@@ -7,8 +7,6 @@ invariants are checked at every write. Then rules of the operator are broken on 
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections import Counter
@@ -16,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.measuring import processor
+from bench.machine import machine
 from tests.operator.defects import DEFECTS, broken
 from tests.operator.histories import draw, failure, shrink
 
@@ -49,7 +47,7 @@ def main() -> int:
     found = {name: find(name) for name in DEFECTS} if options.defects else {}
     result = {
         "command": "python -m bench.histories " + " ".join(sys.argv[1:]),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
         "seeds": [seeds[0], seeds[-1]],
         "seconds": round(seconds, 1),
         "histories": len(seeds),

@@ -1,10 +1,8 @@
 """What is measured of a search of a table, and under which conditions. Called by the benchmark programs."""
 
 import json
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -71,11 +69,3 @@ def configuration_of(settings: Strategy, tuning: Tuning | None) -> str:
     kept = ("name", "initialTrials", "ensembleSize", "encoding", "acquisition", "candidates", "mutationRate")
     told = {key: value for key, value in settings.to_kubernetes().items() if key in kept}
     return json.dumps([told, {} if tuning is None else asdict(tuning)], separators=(",", ":"))
-
-
-def processor() -> str:
-    """The machine's, in its own words."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()

@@ -9,7 +9,6 @@ Writes bench/results/operator.json.
 import argparse
 import json
 import os
-import platform
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from bench.containers import (
     wait_until,
 )
 from bench.kube import NAS, Kube, Object
+from bench.machine import processor
 from bench.slots import Waits, count_writes, most_in_a_minute, ours, progress_writes, slot_waits
 from devcluster.paths import Paths
 
@@ -60,10 +60,8 @@ def main() -> int:
 
 def machine() -> dict[str, Any]:
     """Where it ran."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return {
-        "cpu": models[0] if models else platform.machine(),
+        "cpu": processor(),
         "cpus": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
     }

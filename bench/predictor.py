@@ -9,9 +9,7 @@ batch: five networks one after the other, autograd, torch's Adam.
 
 import argparse
 import cProfile
-import json
 import os
-import platform
 import resource
 import sys
 from collections.abc import Callable
@@ -30,7 +28,7 @@ from bananas_predictor.ensemble import FitJob, fit_ensembles
 from bananas_predictor.search import Search, TrialRecord
 from bananas_predictor.spaces import SPACES
 from bananas_predictor.strategies.bananas import TUNING
-from bench.measuring import processor
+from bench.machine import keep, machine
 
 Seconds = float
 
@@ -167,7 +165,7 @@ def main() -> None:
     sizes, repeats = ([100], 3) if options.quick else ([int(size) for size in options.sizes.split(",")], 5)
     result: dict[str, Any] = {
         "command": "python -m bench.predictor " + " ".join(sys.argv[1:]),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
         "load_at_start": os.getloadavg(),
         "versions": {name: version(name) for name in ("bananas-predictor", "numpy", "torch")},
         "rows": [],
@@ -201,10 +199,7 @@ def main() -> None:
         result["long_search"] = {"trials": 5000, "seconds": seconds, "peak_megabytes": megabytes}
         lines += ["", f"A search of DARTS with 5,000 trials: {seconds:.0f} s, {megabytes:.0f} MB at most."]
     stem = "predictor-quick" if options.quick else "predictor"
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-    (options.out / f"{stem}.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    keep(options.out, stem, result, lines)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ given too. With `--resume` what the file holds is not measured again, so that a 
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +26,8 @@ from bananas_predictor.lockstep import run_together
 from bananas_predictor.strategies import strategy_of
 from bananas_predictor.strategies.bananas import TUNING, BananasStrategy, Tuning
 from bananas_predictor.strategies.choosing import ChoosingStrategy
-from bench.measuring import AT, CHUNK, FIRST_SEED, TABLES, TRIALS, configuration_of, measure, processor, regret_by_mean
+from bench.machine import machine, processor
+from bench.measuring import AT, CHUNK, FIRST_SEED, TABLES, TRIALS, configuration_of, measure, regret_by_mean
 from bench.pooled import PooledBananas, PooledPaper
 from bench.statistics import Estimate, holm, paired_p_value, wilson
 from bench.store import Chunk, Store, joined
@@ -212,7 +212,7 @@ def main() -> None:
     chosen = [one for one in contestants() if not options.strategies or one.name in options.strategies.split(";")]
     about = {
         "command": "python -m bench.search " + " ".join(sys.argv[1:]),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
         "load_at_start": os.getloadavg(),
         "versions": {name: version(name) for name in ("bananas-predictor", "numpy", "torch")},
         "bananas": {"settings": Strategy().to_kubernetes(), "tuning": asdict(TUNING)},

@@ -8,7 +8,6 @@ ratio is that of one round, and the median of the rounds is what counts. `PART=l
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from bananas_trainer.genotypes import NAMED
 from bananas_trainer.recipes import fields_of
 from bananas_trainer.settings import CHECKPOINT_SECONDS_VARIABLE
 from bananas_trainer.training import Task
+from bench.machine import processor
 from bench.trainer_baselines import Loop, ours, plain
 from bench.trainer_learning import learn, rank
 
@@ -64,13 +64,8 @@ def main() -> int:
 
 def machine() -> dict[str, Any]:
     """Where it ran."""
-    model = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
     return {
-        "cpu": model[0] if model else platform.machine(),
+        "cpu": processor(),
         "cpus": len(os.sched_getaffinity(0)),
         "device": device_name(choose_device()),
         "threads": torch.get_num_threads(),

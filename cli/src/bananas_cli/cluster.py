@@ -39,14 +39,7 @@ class Cluster:
             NotFound: naming those that are there.
             CliError: any other trouble.
         """
-        try:
-            return self.connection.request("GET", self._ours(constants.SEARCH_PLURAL, name))
-        except NotFound:
-            there = self._names(constants.SEARCH_PLURAL)
-            hint = (
-                f"there: {there}" if there else "none is there; another namespace (-n)? `kubectl get nas -A` lists all"
-            )
-            raise NotFound(f"no NASSearch {name} in namespace {self.namespace}; {hint}") from None
+        return self._named(constants.SEARCH_KIND, constants.SEARCH_PLURAL, "nas", name)
 
     def trial(self, name: str) -> RawObject:
         """The NASTrial of this name.
@@ -55,16 +48,7 @@ class Cluster:
             NotFound: naming some that are there.
             CliError: any other trouble.
         """
-        try:
-            return self.connection.request("GET", self._ours(constants.TRIAL_PLURAL, name))
-        except NotFound:
-            there = self._names(constants.TRIAL_PLURAL)
-            hint = (
-                f"there: {there}"
-                if there
-                else "none is there; another namespace (-n)? `kubectl get nastrials -A` lists all"
-            )
-            raise NotFound(f"no NASTrial {name} in namespace {self.namespace}; {hint}") from None
+        return self._named(constants.TRIAL_KIND, constants.TRIAL_PLURAL, constants.TRIAL_PLURAL, name)
 
     def trials(self, search_uid: str) -> list[RawObject]:
         """All trials of a search.
@@ -120,6 +104,16 @@ class Cluster:
 
     def _ours(self, plural: str, name: str = "") -> str:
         return f"{OURS}/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+
+    def _named(self, kind: str, plural: str, short: str, name: str) -> RawObject:
+        """An object of ours; `short` is what a person types for its kind."""
+        try:
+            return self.connection.request("GET", self._ours(plural, name))
+        except NotFound:
+            there = self._names(plural)
+            none = f"none is there; another namespace (-n)? `kubectl get {short} -A` lists all"
+            hint = f"there: {there}" if there else none
+            raise NotFound(f"no {kind} {name} in namespace {self.namespace}; {hint}") from None
 
     def _names(self, plural: str) -> str:
         """Some that are there, for whoever mistyped one."""

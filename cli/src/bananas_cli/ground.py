@@ -20,6 +20,7 @@ from bananas_core.workload.surroundings import (
     NodeView,
     QuotaView,
     claim_view,
+    named_claims,
     node_view,
     quantity,
     quota_view,
@@ -150,17 +151,6 @@ def survey(cluster: Cluster, manifest: Manifest, like: str | None) -> Ground:
         warm_start=_warm_start(cluster, spec),
         lacks_namespace=lacks,
     )
-
-
-def named_claims(spec: NASSearchSpec) -> list[tuple[str, str]]:
-    """(field, claim) of every claim that a trial mounts."""
-    named = [("spec.data.claim", spec.data), ("spec.checkpoints.claim", spec.checkpoints)]
-    claims = [(field, reference.claim) for field, reference in named if reference is not None]
-    for number, volume in enumerate(spec.trial.template.volumes):
-        name = (volume.persistent_volume_claim or {}).get("claimName")
-        if isinstance(name, str) and name:
-            claims.append((f"spec.trial.template.volumes[{number}]", name))
-    return claims
 
 
 def _search_verdict(cluster: Cluster, manifest: Manifest) -> tuple[bool, Verdict]:

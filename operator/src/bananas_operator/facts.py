@@ -10,7 +10,7 @@ from bananas_core import constants
 from bananas_core.api import NASSearchSpec
 from bananas_core.workload import pod
 from bananas_core.workload.job import build_sample_job, template_hash
-from bananas_core.workload.surroundings import ClaimView, claim_view
+from bananas_core.workload.surroundings import ClaimView, claim_view, named_claims
 from bananas_operator.client import KubernetesApi
 from bananas_operator.errors import AlreadyExistsError, NotFoundError, RefusedError
 from bananas_operator.inventory import Inventory
@@ -65,7 +65,7 @@ class FactFinder:
         self, search: SearchView, spec: NASSearchSpec
     ) -> tuple[tuple[tuple[str, str], ...], tuple[ClaimView, ...]]:
         missing, found = [], []
-        for field, name in _named_claims(spec):
+        for field, name in named_claims(spec):
             try:
                 found.append(claim_view(field, await self._api.get(CLAIMS, search.namespace, name)))
             except NotFoundError:
@@ -81,17 +81,6 @@ class FactFinder:
         except RefusedError as error:
             return refusal(error.message, "spec.trial.template", constants.REASON_TEMPLATE_REFUSED)
         return None
-
-
-def _named_claims(spec: NASSearchSpec) -> list[tuple[str, str]]:
-    """(field, claim) of every claim that a trial mounts."""
-    named = [("spec.data.claim", spec.data), ("spec.checkpoints.claim", spec.checkpoints)]
-    claims = [(field, reference.claim) for field, reference in named if reference is not None]
-    for number, volume in enumerate(spec.trial.template.volumes):
-        name = (volume.persistent_volume_claim or {}).get("claimName")
-        if isinstance(name, str) and name:
-            claims.append((f"spec.trial.template.volumes[{number}]", name))
-    return claims
 
 
 def refusal(message: str, field: str, otherwise: str) -> Problem:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from bananas_core.api import NASSearchSpec
 from bananas_core.workload import Json
 
 _QUANTITY: Final = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
@@ -117,3 +118,14 @@ def claim_view(field_name: str, item: Json) -> ClaimView:
     """A claim; once bound, its modes are those of its volume."""
     modes = (item.get("status") or {}).get("accessModes") or (item.get("spec") or {}).get("accessModes") or ()
     return ClaimView(field_name, item["metadata"]["name"], frozenset(modes))
+
+
+def named_claims(spec: NASSearchSpec) -> list[tuple[str, str]]:
+    """(field, claim) of every claim that a trial mounts."""
+    named = [("spec.data.claim", spec.data), ("spec.checkpoints.claim", spec.checkpoints)]
+    claims = [(field, reference.claim) for field, reference in named if reference is not None]
+    for number, volume in enumerate(spec.trial.template.volumes):
+        name = (volume.persistent_volume_claim or {}).get("claimName")
+        if isinstance(name, str) and name:
+            claims.append((f"spec.trial.template.volumes[{number}]", name))
+    return claims
