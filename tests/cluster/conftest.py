@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from tests.support.cluster import ROOT, Cluster, wait_for
 
 NAMESPACES = count()
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def cluster(bare_cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
-def new_namespace(cluster: Cluster) -> Iterator[Callable[..., str]]:
+def new_namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
     """Makes namespaces that enforce the restricted Pod Security level, and deletes them after the test."""
     made: list[str] = []
 
@@ -53,6 +54,9 @@ def new_namespace(cluster: Cluster) -> Iterator[Callable[..., str]]:
         return name
 
     yield make
+    if request.node.stash.get(FAILED, False):
+        for name in made:
+            print(cluster.picture(name))  # captured: the report of a failed test shows it
     for name in made:
         cluster.delete("namespace", name, wait=False)
 
@@ -61,6 +65,15 @@ def new_namespace(cluster: Cluster) -> Iterator[Callable[..., str]]:
 def namespace(new_namespace: Callable[..., str]) -> str:
     """A fresh namespace."""
     return new_namespace()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Lets the namespace's fixture know that its test failed, so that it shows what was there."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,10 @@ def done(cluster: Cluster, search: str, namespace: str, seconds: float = 120) ->
     return status
 
 
+def _seconds_since(stamp: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
+
+
 def events(cluster: Cluster, namespace: str, reason: str) -> list[str]:
     return [e["message"] for e in cluster.list("events", namespace) if e["reason"] == reason]
 
@@ -69,6 +74,11 @@ def test_trials_preempted_by_a_pod_of_higher_priority_go_on_and_none_fails(
     cluster.volume("checkpoints", namespace)
     cluster.apply(table_search("preempted", namespace, trials=2, seconds=12, checkpoints={"claim": "checkpoints"}))
     running(cluster, "preempted", namespace, 2)
+    wait_for(
+        "both have run for two seconds, for the kubelet counts whole ones",
+        lambda: all(_seconds_since(t["status"]["startTime"]) > 2 for t in trials(cluster, "preempted", namespace)),
+        seconds=30,
+    )
     cluster.apply(gpu_pod("urgent", namespace, seconds=2, priority_class=high_priority))
     status = done(cluster, "preempted", namespace)
     assert status["interruptions"] == {"total": 2, "preemptions": 2}

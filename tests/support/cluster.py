@@ -131,6 +131,20 @@ class Cluster:
         assert done.returncode == 0, done.stdout + done.stderr
         return self.volumes / namespace / name
 
+    def picture(self, namespace: str) -> str:
+        """What is in a namespace and what the operator said last, for the report of a test that failed."""
+        kinds = "nassearches,nastrials,jobs,pods"
+        trials = "custom-columns=TRIAL:.metadata.name,SPEC:.spec.origin,STATUS:.status"
+        questions = (
+            ("get", kinds, *_in(namespace), "-o", "wide"),
+            ("get", "nassearches", *_in(namespace), "-o", "jsonpath={.items[*].status}"),
+            ("get", "nastrials", *_in(namespace), "-o", trials),
+            ("get", "events", *_in(namespace), "--sort-by=.lastTimestamp"),
+            ("logs", "-n", "bananas-system", "-l", "app.kubernetes.io/component=operator", "--tail=150", "--prefix"),
+        )
+        answers = (self.run(*question) for question in questions)
+        return "\n\n".join(answer.out + answer.err for answer in answers)
+
     def audit(self, since: int = 0) -> Iterator[Object]:
         """Events of the audit log after byte `since`, those of completed requests."""
         with self.audit_log.open("rb") as log:
