@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from bench.containers import parse
-from bench.operator import concerns
 from bench.plain_loop import manifest_of
 from bench.slots import Waits, count_writes, most_in_a_minute, ours, progress_writes, slot_waits
 
@@ -80,10 +79,11 @@ def test_progress_writes_in_a_minute(times: list[float], want: int) -> None:
     assert most_in_a_minute(times) == want
 
 
-def test_writes_of_other_searches_are_not_counted() -> None:
-    assert concerns(event(name="bench-10"), "bench")
-    assert concerns(event(name="bench"), "bench")
-    assert not concerns(event(name="long-0"), "bench")
+def test_jobs_that_are_deleted_together_are_one_write() -> None:
+    together = event("deletecollection", "jobs")
+    del together["objectRef"]["name"]
+    assert ours(together, OPERATOR, "lab")
+    assert count_writes([together]).by_kind == {"deletecollection jobs": 1}
 
 
 def test_a_line_of_containerd_is_read_to_the_nanosecond() -> None:
