@@ -123,3 +123,60 @@ def test_missing_rights_to_steer_are_named(server: ApiServer, terminal: Terminal
     server.take = lambda *_: refusal(403, "Forbidden", message)  # type: ignore[method-assign]
     assert f"{message}; ask for patch on nastrials there" in terminal.refuse("cancel", "demo-3")
     server.take = take  # type: ignore[method-assign]
+
+
+def final(index: int, seed: int, phase: str, **status: Any) -> dict[str, Any]:
+    """A training to the end."""
+    made = trial(index, phase, **status)
+    made["metadata"]["name"] = f"demo-{index}-final-{seed}"
+    made["spec"] |= {"seed": seed, "origin": {"method": "promotion", "parent": index}}
+    return made
+
+
+def promoting(phase: str = "Complete", seeds: int = 2, **promote: Any) -> dict[str, Any]:
+    """A search whose trial 3 alone is trained to the end."""
+    results = [{"trial": "demo-3", "validationAccuracy": 0.9, "succeeded": 1, "failed": 1}]
+    told = {"trainings": 2, "ended": 2, "results": results}
+    return builders.search(spec={"promote": {"seeds": seeds, **promote}}, phase=phase, promotion=told)
+
+
+@pytest.mark.parametrize(
+    ("phase", "want"),
+    [
+        ("Complete", "as a new trial\n"),
+        ("Running", "as a new trial\n"),
+        ("Suspended", "as a new trial, once demo is resumed\n"),
+        ("Failed", "once the search goes on: demo is Failed; raise spec.trial.maxFailedTrials\n"),
+    ],
+)
+def test_retry_of_a_failed_training_to_the_end_makes_another(
+    server: ApiServer, terminal: Terminal, phase: str, want: str
+) -> None:
+    server.put((promoting(phase), [final(3, 2, "Failed", failure=FAILURE, completionTime=stamp(4))]))
+    code, out, _ = terminal.run("retry", "demo-3-final-2")
+    assert code == 0
+    assert out.startswith("demo-3-final-2: its network is trained to the end once more, as a new trial")
+    assert out.endswith(want)
+    assert abs(wish(server, "retry") - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("search", "made", "want"),
+    [
+        (builders.search(phase="Complete"), final(3, 1, "Failed"), "set spec.promote first"),
+        (promoting(), final(4, 1, "Failed"), "demo-4 is not among the best of demo any more; raise spec.promote.top"),
+        (promoting(seeds=1), final(3, 2, "Failed"), "demo-3-final-2 has seed 2; raise spec.promote.seeds"),
+        (
+            promoting(),
+            final(3, 1, "Succeeded", testAccuracy=0.97, validationAccuracy=None),
+            "succeeded with test accuracy 97.00 %",
+        ),
+    ],
+)
+def test_retry_of_a_training_to_the_end_that_nobody_asks_for_is_refused(
+    server: ApiServer, terminal: Terminal, search: dict[str, Any], made: dict[str, Any], want: str
+) -> None:
+    made["status"] = {key: value for key, value in made["status"].items() if value is not None}
+    server.put((search, [made]))
+    assert want in terminal.refuse("retry", made["metadata"]["name"])
+    assert server.bodies == []

@@ -29,6 +29,7 @@ RESOURCES = {
     ("", "v1", "events"): "Event",
     ("", "v1", "namespaces"): "Namespace",
     ("", "v1", "serviceaccounts"): "ServiceAccount",
+    ("", "v1", "configmaps"): "ConfigMap",
     ("", "v1", "persistentvolumeclaims"): "PersistentVolumeClaim",
     ("", "v1", "nodes"): "Node",
     ("", "v1", "resourcequotas"): "ResourceQuota",

@@ -8,6 +8,7 @@ import pytest
 from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus, Recipe
 from bananas_core.api.promotion import FINAL_TRAINING, Promotion
 from bananas_core.names import promoted_name
+from bananas_core.workload.job import template_hash
 from bananas_operator.actions import (
     CreateJob,
     CreateTrial,
@@ -17,11 +18,12 @@ from bananas_operator.actions import (
     WriteSearch,
     WriteTrial,
 )
+from bananas_operator.parse import trial_view
 from bananas_operator.plan import plan
 from bananas_operator.views import Finding, Observed, Problem, TrialView
 from bananas_trainer.recipes import fields_of
 
-from .builders import SETTINGS, at, job, observed, pod, running, search, spec, trial
+from .builders import ARCHITECTURES, SETTINGS, at, ended, job, observed, pod, report, running, search, spec, trial
 
 PROMOTE = {"top": 2, "seeds": 2, "recipe": "search"}
 
@@ -110,6 +112,28 @@ def test_the_best_by_validation_are_made_once_for_each_seed_when_the_budget_is_u
     assert status.completion_time is None
 
 
+def test_the_last_result_of_all_may_be_the_best() -> None:
+    """The pass that records it is the one that finds the search complete and tells of the promotion."""
+    begun = trial(2, "Running", attempts=1)
+    end = job(2, the_pod=pod(ended(0, report(2, accuracy=0.99), "Completed"), phase="Succeeded"), complete=True)
+    seen = done(asked())
+    seen = replace(seen, trials=(*seen.trials[:2], begun), jobs=(end,))
+    promotion = told(decide(seen)).promotion
+    assert promotion is not None
+    assert [(r.trial, r.validation_accuracy) for r in promotion.results] == [("s-2", 0.99), ("s-1", 0.9)]
+
+
+def test_of_repeated_trials_the_mean_is_told_by_which_they_were_chosen() -> None:
+    given = asked(trial={"repeats": 2}, budget={"trials": 4})
+    first, second, third, fourth = (
+        trial(i, "Succeeded", ARCHITECTURES[i // 2], validation_accuracy=accuracy)
+        for i, accuracy in enumerate((0.9, 0.7, 0.85, 0.83))
+    )
+    promotion = told(decide(observed(first, second, third, fourth, search=search(given)))).promotion
+    assert promotion is not None
+    assert [(r.trial, r.validation_accuracy) for r in promotion.results] == [("s-2", 0.84), ("s-0", 0.8)]
+
+
 def test_what_is_made_parses_as_a_trial_of_the_search() -> None:
     given = asked()
     manifest = made(decide(done(given)))[0]
@@ -180,10 +204,20 @@ def test_the_winner_is_published_by_validation_whatever_the_tests_say_and_the_se
     assert status.promotion.config_map == "s-best"
     assert todo.actions.index(published) < len(todo.actions) - 1, "the status that tells of it comes after it"
 
-    again = decide(done(asked(), *ends, search=search(asked(), status=status)))
-    assert not [a for a in again.actions if isinstance(a, EnsureConfigMap | WriteSearch)], (
-        "an idle search is not written"
-    )
+    idle = done(asked(), *ends, search=search(asked(), status=status), deployment=None, winner_checked_at=at(0))
+    assert decide(idle).actions == (), "an idle search is not written"
+
+
+def test_a_published_winner_is_looked_at_again_at_each_resync_and_after_a_restart() -> None:
+    ends = (finished(1, 1, 0.90), finished(1, 2, 0.92), finished(2, 1, 0.97), finished(2, 2, 0.99))
+    complete = search(asked(), status=told(decide(done(asked(), *ends))))
+    idle = done(asked(), *ends, search=complete, deployment=None)
+    for checked, want in ((None, 1), (at(100 - SETTINGS.resync_seconds - 1), 1), (at(99), 0)):
+        todo = decide(replace(idle, winner_checked_at=checked))
+        assert [type(action) for action in todo.actions] == [EnsureConfigMap] * want
+    problem = Problem("NameConflict", "another's")
+    refused = Finding("ConfigMap", "s-best", problem, at(200))
+    assert decide(replace(idle, findings=(refused,))).actions == (), "the search stays complete, and it is tried again"
 
 
 def test_a_training_to_the_end_that_failed_is_told_and_the_others_count() -> None:
@@ -203,16 +237,240 @@ def test_a_training_to_the_end_that_failed_is_told_and_the_others_count() -> Non
     assert first.test_accuracy_standard_deviation is None
 
 
-def test_a_raised_budget_takes_back_what_has_not_begun_and_the_rest_keeps_its_slot() -> None:
+def test_a_raised_budget_holds_back_what_has_not_begun_and_the_rest_keeps_its_slot() -> None:
     given = asked(budget={"trials": 5}, parallelism=2)
     begun = to_the_end(1, 1, "Running", given, attempts=1)
     working = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=begun.uid, pod=pod(running()))
     seen = done(given, begun, to_the_end(1, 2, given=given), jobs=(working,))
     seen = replace(seen, trials=(*seen.trials, *(replace(trial(i), spec=None, problem=None) for i in (3, 4))))
     decided = writes(decide(seen))
-    assert decided["s-1-final-2"].reason == "Withdrawn"
+    assert "s-1-final-2" not in decided, "it is neither admitted nor given up"
     assert [decided[name].phase for name in ("s-3",)] == ["Queued"]
     assert "s-4" not in decided, "one slot of two is the promotion's"
+
+    results = (trial(i, "Succeeded", validation_accuracy=0.85) for i in (3, 4))
+    again = done(given, finished(1, 1, 0.9), to_the_end(1, 2, given=given), to_the_end(2, 1, given=given))
+    again = replace(again, trials=(*again.trials, *results))
+    todo = decide(again)
+    assert writes(todo)["s-1-final-2"].phase == "Queued", "when the search has ended again, it is trained after all"
+    assert writes(todo)["s-2-final-1"].reason == "Withdrawn", "another has displaced it"
+    assert [t["metadata"]["name"] for t in made(todo)] == ["s-3-final-1", "s-3-final-2"]
+    promotion = told(todo).promotion
+    assert promotion is not None
+    assert (promotion.ended, [result.failed for result in promotion.results]) == (1, [0, 0])
+
+
+def test_a_promotion_that_is_removed_and_restored_trains_what_it_withdrew() -> None:
+    begun = to_the_end(1, 1, "Running", attempts=1, node="node1", start_time="2026-01-01T12:00:00Z")
+    working = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=begun.uid, pod=pod(running()))
+    waiting = [to_the_end(1, 2), to_the_end(2, 1), to_the_end(2, 2)]
+    removed = done(asked(promote=None), begun, *waiting, jobs=(working,))
+    decided = writes(decide(removed))
+    assert {(name, status.phase, status.reason) for name, status in decided.items()} == {
+        (t.name, "Cancelled", "Withdrawn") for t in waiting
+    }
+    assert told(decide(removed)).phase == "Complete"
+
+    withdrawn = [replace(t, status=decided[t.name]) for t in waiting]
+    restored = decide(done(asked(), finished(1, 1, 0.9), *withdrawn))
+    assert [t["metadata"]["name"] for t in made(restored)] == ["s-1-final-2-r2", "s-2-final-1-r2", "s-2-final-2-r2"]
+    promotion = told(restored).promotion
+    assert promotion is not None
+    assert (promotion.trainings, promotion.ended) == (4, 1)
+    assert [result.failed for result in promotion.results] == [0, 0]
+
+    third = replace(finished(1, 2, 0.8), name="s-1-final-2-r2", uid="third")
+    promotion = told(decide(done(asked(), finished(1, 1, 0.9), *withdrawn, third))).promotion
+    assert promotion is not None
+    assert (promotion.results[0].succeeded, promotion.results[0].test_accuracy) == (2, pytest.approx(0.85))
+
+
+def test_what_waits_when_a_search_is_given_up_is_withdrawn() -> None:
+    given = asked(trial={"maxFailedTrials": 0}, budget={"trials": 4})
+    failed = trial(3, "Failed", failure={"reason": "Diverged", "message": ""})
+    seen = done(given, to_the_end(1, 1, given=given))
+    todo = decide(replace(seen, trials=(*seen.trials, failed)))
+    assert writes(todo)["s-1-final-1"].reason == "Withdrawn"
+
+
+def test_a_spec_that_cannot_be_read_withdraws_nothing() -> None:
+    seen = done(asked(), to_the_end(1, 1))
+    unread = replace(seen.search, spec=None, problem="spec.promote: a field of a later release")
+    assert "s-1-final-1" not in writes(decide(replace(seen, search=unread)))
+
+
+def test_a_result_of_another_recipe_or_network_is_left_out_and_trained_anew() -> None:
+    mismatch = Problem("RecipeMismatch", "spec.recipe is not that of the search")
+    old = [replace(finished(1, seed, 0.9), problem=mismatch) for seed in (1, 2)]
+    waiting = replace(to_the_end(2, 1), problem=mismatch)
+    other = replace(finished(2, 2, 0.9), hash="another")
+    todo = decide(done(asked(), *old, waiting, other))
+    want = ["s-1-final-1-r2", "s-1-final-2-r2", "s-2-final-1-r2", "s-2-final-2-r2"]
+    assert [t["metadata"]["name"] for t in made(todo)] == want
+    assert {name: status.reason for name, status in writes(todo).items()} == {"s-2-final-1": "RecipeMismatch"}
+    promotion = told(todo).promotion
+    assert promotion is not None
+    assert (promotion.ended, [result.succeeded for result in promotion.results]) == (0, [0, 0])
+
+
+def test_a_promotion_keeps_its_recipe_though_a_later_release_publishes_another() -> None:
+    """The trials say by a hash what they were made for; `parse` has found that it is what spec.promote asks."""
+    given = asked(promote={**PROMOTE, "seeds": 3})
+    before = [finished(1, seed, 0.9) for seed in (1, 2)]
+    assert before[0].spec is not None
+    assert before[0].spec.recipe is not None
+    recipe = before[0].spec.recipe.model_copy(update={"learning_rate": 0.123})
+    before = [replace(t, spec=t.spec.model_copy(update={"recipe": recipe})) for t in before if t.spec is not None]
+    trials = made(decide(done(given, *before)))
+    assert [t["metadata"]["name"] for t in trials] == ["s-1-final-3", "s-2-final-1", "s-2-final-2", "s-2-final-3"]
+    assert {t["spec"]["recipe"]["learningRate"] for t in trials} == {0.123}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"top": 1, "seeds": 5, "deadlineSeconds": 60, "noProgressSeconds": 60}, True),
+        ({"recipe": "final"}, False),
+        ({"epochs": 7}, False),
+        ({"channels": 8}, False),
+        ({"layers": 9}, False),
+        ({"batchSize": 9}, False),
+    ],
+)
+def test_trials_of_a_promotion_are_known_by_what_was_asked_of_their_recipe(change: dict[str, Any], same: bool) -> None:
+    (manifest, *_) = made(decide(done(asked())))
+    stored = {**manifest, "metadata": {**manifest["metadata"], "uid": "u", "resourceVersion": "1"}}
+    stored["spec"] = {**stored["spec"], "recipe": {**stored["spec"]["recipe"], "learningRate": 0.123}}
+    stored["metadata"]["name"] = "s-1-final-1-r3"
+    problem = trial_view(stored, search(asked(promote={**PROMOTE, **change}))).problem
+    assert (problem is None) == same
+    if problem is not None:
+        assert problem.reason == "RecipeMismatch"
+
+
+@pytest.mark.parametrize("name", ["s-1-final-1-r1", "s-1-final-1-2", "s-1-final-1-r02", "s-1-final-2", "s-11-final-1"])
+def test_a_promoted_trial_of_another_name_is_none(name: str) -> None:
+    (manifest, *_) = made(decide(done(asked())))
+    stored = {**manifest, "metadata": {**manifest["metadata"], "name": name, "uid": "u", "resourceVersion": "1"}}
+    problem = trial_view(stored, search(asked())).problem
+    assert problem is not None
+    assert problem.reason == "InvalidTrial"
+
+
+def test_a_failed_training_that_a_person_wants_again_is_made_again_once() -> None:
+    failure = {"reason": "ProgramError", "message": ""}
+    failed = to_the_end(1, 1, "Failed", failure=failure, settled_time="2026-01-01T11:40:00Z")
+    others = (finished(1, 2, 0.9), finished(2, 1, 0.8), finished(2, 2, 0.8))
+    assert made(decide(done(asked(), failed, *others))) == []
+    retried = replace(failed, retried_at=at(0))
+    todo = decide(done(asked(), retried, *others))
+    assert [t["metadata"]["name"] for t in made(todo)] == ["s-1-final-1-r2"]
+    assert told(todo).phase == "Running"
+    second = replace(failed, name="s-1-final-1-r2", uid="second")
+    seen = done(asked(), retried, *others, second)
+    assert made(decide(seen)) == []
+    status = told(decide(seen))
+    assert status.phase == "Complete"
+    assert status.promotion is not None
+    assert (status.promotion.results[0].succeeded, status.promotion.results[0].failed) == (1, 1)
+
+
+def test_a_training_that_a_person_gave_up_is_not_made_again() -> None:
+    given_up = to_the_end(1, 1, "Cancelled", reason="CancelledByUser")
+    seen = done(asked(), given_up, finished(1, 2, 0.9), finished(2, 1, 0.8), finished(2, 2, 0.8))
+    assert made(decide(seen)) == []
+    assert told(decide(seen)).phase == "Complete"
+
+
+def test_bounds_of_time_are_the_promotions_own() -> None:
+    short = {"deadlineSeconds": 60, "noProgressSeconds": 30}
+    queued = to_the_end(1, 1, "Queued")
+
+    def deadline(promote: dict[str, Any]) -> int | None:
+        todo = decide(done(asked(trial=short, promote=promote), queued))
+        (start,) = (action for action in todo.actions if isinstance(action, CreateJob))
+        found: int | None = start.manifest["spec"]["template"]["spec"].get("activeDeadlineSeconds")
+        return found
+
+    assert deadline(PROMOTE) is None
+    assert deadline({**PROMOTE, "deadlineSeconds": 86_400}) == 86_400
+
+    def silent(promote: dict[str, Any]) -> NASTrialStatus | None:
+        given = asked(trial=short, promote=promote)
+        told_before = {"epoch": 1, "epochs": 3, "time": "2026-01-01T12:00:10Z"}
+        begun = to_the_end(1, 1, "Running", given, attempts=1, node="node1", progress=told_before)
+        begun = replace(begun, status=begun.status.model_copy(update={"start_time": "2026-01-01T12:00:00Z"}))
+        working = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=begun.uid, pod=pod(running()))
+        return writes(decide(done(given, begun, jobs=(working,)))).get("s-1-final-1")
+
+    assert silent(PROMOTE) is None
+    hung = silent({**PROMOTE, "noProgressSeconds": 60})
+    assert hung is not None
+    assert hung.failure is not None
+    assert hung.failure.reason == "Hang"
+    assert "spec.promote.noProgressSeconds" in hung.failure.message
+
+
+def test_a_job_that_waits_is_superseded_by_the_promotions_deadline_and_not_by_the_searchs() -> None:
+    given = asked()
+    queued = to_the_end(1, 1, "Queued", attempts=1)
+
+    def decided(changed: NASSearchSpec) -> NASTrialStatus | None:
+        hash_ = template_hash(given, SETTINGS, promoted=True)
+        waits = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=queued.uid, template_hash=hash_, pod=pod())
+        return writes(decide(done(changed, queued, jobs=(waits,)))).get("s-1-final-1")
+
+    assert decided(given) is None
+    assert decided(asked(trial={"deadlineSeconds": 60})) is None
+    superseded = decided(asked(promote={**PROMOTE, "deadlineSeconds": 60}))
+    assert superseded is not None
+    assert superseded.settled_attempt == 1
+
+
+def test_the_condition_says_what_the_trainings_wait_for_and_which_nodes_are_avoided() -> None:
+    faults = [{"node": "bad", "time": f"2026-01-01T11:5{n}:00Z"} for n in (8, 9)]
+    queued = to_the_end(1, 1, "Queued", attempts=1, node_faults=faults[:1])
+    hash_ = template_hash(asked(), SETTINGS, promoted=True)
+    waits = pod(node=None, unschedulable="0/3 nodes are available: Insufficient nvidia.com/gpu.")
+    working = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=queued.uid, template_hash=hash_, pod=waits)
+    seen = done(asked(), queued, jobs=(working,))
+    first = replace(seen.trials[0], status=seen.trials[0].status.model_copy(update={"node_faults": ()}))
+    blamed = trial(0, "Succeeded", validation_accuracy=0.5, node_faults=faults[1:])
+    seen = replace(seen, trials=(blamed, *seen.trials[1:]))
+    status = told(decide(seen))
+    assert condition(status, "Progressing") == ("True", "Unschedulable")
+    message = next(c.message for c in status.conditions if c.type == "Progressing")
+    assert message.startswith(
+        "0 of 4 trainings to the end have ended; 1 in flight without a pod that runs: waits for a node: 0/3"
+    )
+    assert "node bad is avoided until" in message
+    assert status.avoided_nodes == ("bad",), "one fault of the search and one of the promotion are two in a row"
+    alone = told(decide(replace(seen, trials=(first, *seen.trials[1:]))))
+    assert alone.avoided_nodes == ()
+
+
+def test_the_end_of_a_promotion_is_estimated_from_the_trainings_that_have_ended() -> None:
+    times = {"start_time": "2026-01-01T11:30:00Z", "completion_time": "2026-01-01T12:00:00Z"}
+    ended = replace(finished(1, 1, 0.9), status=finished(1, 1, 0.9).status.model_copy(update=times))
+    assert told(decide(done(asked(), to_the_end(1, 1)))).estimated_completion_time is None
+    status = told(decide(done(asked(parallelism=1), ended)))
+    assert status.estimated_completion_time == "2026-01-01T13:30:00Z", "three more, half an hour each"
+
+
+def test_a_training_without_validation_images_has_no_validation_accuracy() -> None:
+    begun = to_the_end(1, 1, "Running", attempts=1)
+
+    def status(test_accuracy: float | None) -> NASTrialStatus:
+        text = report(1, accuracy=0.97, test_accuracy=test_accuracy, epochs=3).replace("trial-1", begun.uid)
+        end = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=begun.uid, complete=True)
+        end = replace(end, pod=pod(ended(0, text, "Completed"), phase="Succeeded"))
+        return writes(decide(done(asked(), begun, jobs=(end,))))["s-1-final-1"]
+
+    found = status(0.97)
+    assert (found.phase, found.validation_accuracy, found.test_accuracy) == ("Succeeded", None, 0.97)
+    assert found.progress is not None
+    assert found.progress.validation_accuracy is None
+    assert status(None).validation_accuracy == 0.97, "a trainer of one's own that tests nothing: what it says is kept"
 
 
 def test_a_refused_trial_holds_the_promotion_up_and_is_tried_again_when_it_is_due() -> None:

@@ -11,18 +11,21 @@ from bananas_cli.formatting import percent
 from bananas_cli.snapshot import Search, Trial, parse_search, parse_time, parse_trial
 from bananas_core import constants
 from bananas_core.api.trial import TERMINAL_PHASES
+from bananas_core.names import trial_name
 
 
 def retry(cluster: Cluster, name: str, now: datetime) -> str:
     """Asks for another go now; what will happen, for a person.
 
     Raises:
-        NotPossible: the trial does not wait after an error and has not failed.
+        NotPossible: the trial does not wait after an error and has not failed, or its promotion is over.
         CliError: any other trouble.
     """
     trial = parse_trial(cluster.trial(name))
     status = trial.status
     match status.phase:
+        case "Failed" if trial.spec.origin.method == "promotion":
+            text = _trained_again(cluster, trial)
         case "Failed":
             text = f"{name}: its architecture is offered again, as a new trial"
             ended = _ended(cluster, trial)
@@ -37,9 +40,7 @@ def retry(cluster: Cluster, name: str, now: datetime) -> str:
         case "Running":
             raise NotPossible(f"{name} is running (attempt {status.attempts}); retry is for one that failed or waits")
         case "Succeeded":
-            raise NotPossible(
-                f"{name} has succeeded with {percent(status.validation_accuracy)}; a result is never revised"
-            )
+            raise NotPossible(f"{name} has succeeded with {_result(trial)}; a result is never revised")
         case "Cancelled":
             raise NotPossible(f"{name} was cancelled ({status.reason}); retry is for one that failed or waits")
         case "Pending":
@@ -63,6 +64,41 @@ def cancel(cluster: Cluster, name: str, now: datetime) -> str:
     if status.phase == "Running":
         return f"{name}: attempt {status.attempts} is stopped and the trial Cancelled; another takes its slot"
     return f"{name}: Cancelled before it ran"
+
+
+def _result(trial: Trial) -> str:
+    """A training to the end has no validation images, and a test accuracy alone."""
+    accuracy = trial.status.validation_accuracy
+    return percent(accuracy) if accuracy is not None else f"test accuracy {percent(trial.status.test_accuracy)}"
+
+
+def _trained_again(cluster: Cluster, trial: Trial) -> str:
+    """What will become of a training to the end that has failed.
+
+    Raises:
+        NotPossible: it is no part of a promotion any more, so that nothing would happen.
+    """
+    try:
+        search = parse_search(cluster.search(trial.spec.search))
+    except NotFound:
+        raise NotPossible(f"{trial.name}: its search {trial.spec.search} is gone") from None
+    if search.spec.promote is None:
+        raise NotPossible(
+            f"{trial.name} trains to the end, and {search.name} asks for that no more; set spec.promote first"
+        )
+    told, winner = search.status.promotion, trial_name(search.name, trial.spec.index)
+    if told is not None and winner not in [result.trial for result in told.results]:
+        raise NotPossible(
+            f"{trial.name}: {winner} is not among the best of {search.name} any more; raise spec.promote.top"
+        )
+    if trial.spec.seed > search.spec.promote.seeds:
+        raise NotPossible(f"{trial.name} has seed {trial.spec.seed}; raise spec.promote.seeds of {search.name} first")
+    text = f"{trial.name}: its network is trained to the end once more, as a new trial"
+    if search.phase == "Failed":
+        return f"{text}, once the search goes on: {search.name} is Failed; raise {_bound(search)}"
+    if search.phase == "Suspended":
+        return f"{text}, once {search.name} is resumed"
+    return text
 
 
 def _ended(cluster: Cluster, trial: Trial) -> Search | None:

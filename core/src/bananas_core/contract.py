@@ -118,8 +118,15 @@ class Report(StatusModel):
     kind: Literal["bananas.report/v1"] = Field("bananas.report/v1", description="Marks the message.")
     trial_uid: str = Field(min_length=1, max_length=64, description="UID of the trial, from the trial file.")
     attempt: int = Field(ge=1, description="Number of the attempt, from the trial file.")
-    validation_accuracy: float = Field(ge=0, le=1, allow_inf_nan=False, description="The result, from 0 to 1.")
-    test_accuracy: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="Where a table has one.")
+    validation_accuracy: float = Field(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The result, from 0 to 1; without validation images the test accuracy.",
+    )
+    test_accuracy: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="Of a training to the end, or where a table has one."
+    )
     parameters: int | None = Field(None, ge=0, le=MAX_COUNT, description="Trainable parameters.")
     multiply_adds: int | None = Field(None, ge=0, le=MAX_COUNT, description="Multiply-adds for one image.")
     epochs: int | None = Field(None, ge=0, le=MAX_COUNT, description="Epochs trained, over all attempts.")

@@ -164,7 +164,7 @@ def trial_crd() -> Schema:
     """The CustomResourceDefinition of NASTrial."""
     columns = [
         _column("Phase", "string", ".status.phase", "Pending, Queued, Running, Succeeded, Failed or Cancelled."),
-        _column("Accuracy", "number", ".status.validationAccuracy", "Validation accuracy."),
+        _column("Accuracy", "number", ".status.validationAccuracy", "Validation accuracy; none in a promotion."),
         _column("Epoch", "integer", ".status.progress.epoch", "Epochs done by the current attempt."),
         _column("Of", "integer", ".status.progress.epochs", "Epochs to do."),
         _column("Attempts", "integer", ".status.attempts", "Attempts started."),
@@ -174,6 +174,7 @@ def trial_crd() -> Schema:
         _column("Wasted", "number", ".status.gpuSecondsWasted", "GPU seconds without a result.", priority=1),
         _column("Reason", "string", ".status.failure.reason", "Why it or its last attempt failed.", priority=1),
         _column("Node", "string", ".status.node", "Node of the last attempt.", priority=1),
+        _column("Test", "number", ".status.testAccuracy", "Test accuracy, of a training to the end.", priority=1),
         _column("Parameters", "integer", ".status.parameters", "Trainable parameters.", priority=1),
         _column("Started", "date", ".status.startTime", "When it ran first."),
         _column("Ended", "date", ".status.completionTime", "When it ended."),

@@ -209,13 +209,21 @@ class Applier:
         return problem
 
     async def _ensure_config_map(self, search: SearchView, manifest: Json, memory: SearchMemory, now: datetime) -> None:
-        problem = await self._make(CONFIG_MAPS, search, manifest, memory, now)
-        if problem is not None:
-            raise StaleError(problem.message, status=409)  # the status that follows says that it is there
+        """Mostly it is there and right: then one read is all. What somebody has deleted or changed is restored."""
         name = manifest["metadata"]["name"]
-        found = await self._api.get(CONFIG_MAPS, search.namespace, name)
-        if found.get("data") != manifest["data"]:
+        try:
+            found = await self._api.get(CONFIG_MAPS, search.namespace, name)
+        except NotFoundError:
+            found = {}
+        if not found or controller_uid(found) != search.uid or "deletionTimestamp" in found["metadata"]:
+            problem = await self._make(CONFIG_MAPS, search, manifest, memory, now)
+            if problem is not None:
+                raise StaleError(problem.message, status=409)  # the status that follows says that it is there
+        elif found.get("data") != manifest["data"]:
             await self._api.replace(CONFIG_MAPS, search.namespace, name, manifest)
+            self._say(search, "winner published anew", name=name)
+        memory.made(CONFIG_MAPS.kind, name)
+        memory.winner_checked_at = now
 
     # --- predictor ---
 

@@ -201,8 +201,9 @@ def _settled(trial: TrialView, attempt: Attempt, rules: Rules, *, wasted: bool, 
 def _succeeded(trial: TrialView, attempt: Attempt, report: Report, rules: Rules) -> NASTrialStatus:
     done = trial.status.progress
     epochs = report.epochs or (done.epochs if done is not None else 0)
+    validated = _validation_accuracy(trial, report)
     if epochs:
-        done = Progress(epoch=epochs, epochs=epochs, validation_accuracy=_readable(report.validation_accuracy))
+        done = Progress(epoch=epochs, epochs=epochs, validation_accuracy=validated)
     return _settled(
         trial,
         attempt,
@@ -213,7 +214,7 @@ def _succeeded(trial: TrialView, attempt: Attempt, report: Report, rules: Rules)
         failure=None,
         next_attempt_time=None,
         completion_time=stamp(_finished(attempt) or rules.now),
-        validation_accuracy=_readable(report.validation_accuracy),
+        validation_accuracy=validated,
         test_accuracy=_readable(report.test_accuracy) if report.test_accuracy is not None else None,
         parameters=report.parameters,
         multiply_adds=report.multiply_adds,
@@ -221,6 +222,14 @@ def _succeeded(trial: TrialView, attempt: Attempt, report: Report, rules: Rules)
         data_digest=report.data_digest,
         progress=done,
     )
+
+
+def _validation_accuracy(trial: TrialView, report: Report) -> float | None:
+    """None of a training without validation images: what its report calls so is the test accuracy."""
+    recipe = trial.spec.recipe if trial.spec is not None else None
+    if recipe is not None and recipe.validation_fraction == 0 and report.test_accuracy is not None:
+        return None
+    return _readable(report.validation_accuracy)
 
 
 def _readable(accuracy: float) -> float:

@@ -151,6 +151,16 @@ def estimate(survey: Survey, statuses: Statuses) -> str | None:
 
     The trials that are left, of mean duration, one after the other in `parallelism` slots, from the last admission or end.
     """
+    return _at_this_pace(survey, statuses, _left(survey, statuses), _wall_clock_end(survey, statuses))
+
+
+def estimate_promotion(promoted: Survey, statuses: Statuses, left: int) -> str | None:
+    """When the trainings to the end that are left will be done, at the pace of those that have ended."""
+    return _at_this_pace(promoted, statuses, left, None)
+
+
+def _at_this_pace(survey: Survey, statuses: Statuses, left: int, end: datetime | None) -> str | None:
+    """`end`: when no trial is admitted any more."""
     spec = survey.spec
     ended = [
         (datetime.fromisoformat(status.start_time), datetime.fromisoformat(status.completion_time))
@@ -165,8 +175,7 @@ def estimate(survey: Survey, statuses: Statuses) -> str | None:
     admitted = max((s.admission_time for s in statuses.values() if s.admission_time), default=stamp(resumed))
     last = max(datetime.fromisoformat(admitted), *(end for _, end in ended), resumed)
     starts = [datetime.fromisoformat(s.start_time) for s in statuses.values() if s.phase == "Running" and s.start_time]
-    done = max(last + mean * _left(survey, statuses) / spec.parallelism, *(start + mean for start in starts), last)
-    end = _wall_clock_end(survey, statuses)
+    done = max(last + mean * left / spec.parallelism, *(start + mean for start in starts), last)
     return stamp(done if end is None else min(done, max(end, last) + mean))
 
 

@@ -82,6 +82,9 @@ SEARCH_REASONS: Final = frozenset(
 """Reasons of failures that every other trial of the search would meet too."""
 
 
+_TOO_LONG: Final = "it ran longer than spec.trial.deadlineSeconds (in a promotion: spec.promote.deadlineSeconds)"
+
+
 @dataclass(frozen=True)
 class Waiting:
     """No container has run yet; `message` says for what it waits, if it is known."""
@@ -241,7 +244,7 @@ def _ended(job: JobView, pod: PodView, state: ContainerEnded) -> Ended:
         limit = "spec.trial.template.resources.limits.memory"
         return FatalForTrial(constants.REASON_OUT_OF_MEMORY, f"the container used more memory than {limit} allows")
     if pod.reason == "DeadlineExceeded":
-        return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, "it ran longer than spec.trial.deadlineSeconds")
+        return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, _TOO_LONG)
     if pod.reason == "Evicted" and pod.disrupted is None:
         return FatalForTrial(constants.REASON_OUT_OF_SCRATCH, _scratch(pod))
     if pod.disrupted is not None or pod.reason in PREEMPTION_REASONS:
@@ -320,7 +323,7 @@ def _failure_message(state: ContainerEnded) -> str:
 
 def _failed_without_container(pod: PodView) -> Ended:
     if pod.reason == "DeadlineExceeded":
-        return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, "it ran longer than spec.trial.deadlineSeconds")
+        return FatalForTrial(constants.REASON_DEADLINE_EXCEEDED, _TOO_LONG)
     if pod.disrupted is not None:
         return _disrupted(pod)
     if pod.reason in REFUSAL_REASONS or pod.reason in PREEMPTION_REASONS or pod.reason.startswith("OutOf"):

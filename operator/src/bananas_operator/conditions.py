@@ -19,6 +19,7 @@ from bananas_operator.best import best
 from bananas_operator.classify import Waiting
 from bananas_operator.facts import refusal
 from bananas_operator.placement import Avoided
+from bananas_operator.promotion import Promoted
 from bananas_operator.stalls import Stall
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
 from bananas_operator.views import Observed, Problem, TrialView
@@ -33,25 +34,25 @@ def search_status(
     statuses: Statuses,
     stall: Stall | None,
     verdict: Verdict,
-    promoted: Statuses,
+    promoted: Promoted,
     promotion: PromotionStatus | None,
 ) -> NASSearchStatus:
     """The status that the search should have; the predictor's part is passed through untouched.
 
-    `promoted` are the statuses of the promotion's trials: they cost GPU time, and are no trials of the search.
+    The promotion's trials cost GPU time, and are no trials of the search.
     """
     search = survey.observed.search
     old = search.status
     ended = _has_ended(verdict)
-    costs = [*statuses.values(), *promoted.values()]
+    costs = [*statuses.values(), *promoted.statuses.values()]
     counts = Counter(status.phase for status in statuses.values())
     admissions = [status.admission_time for status in statuses.values() if status.admission_time]
     status = NASSearchStatus(
         phase=_phase(survey, statuses, stall, verdict),
         observed_generation=search.generation,
-        conditions=_conditions(survey, statuses, stall, verdict, promotion),
+        conditions=_conditions(survey, statuses, stall, verdict, promoted, promotion),
         trials=TrialCounts(**{phase.lower(): number for phase, number in counts.items()}),
-        in_flight=_in_flight(statuses) + _in_flight(promoted),
+        in_flight=_in_flight(statuses) + promoted.in_flight,
         selector=f"{constants.LABEL_SEARCH_UID}={search.uid},{constants.LABEL_COMPONENT}=trial",
         best=best(survey, statuses),
         predictor=old.predictor,
@@ -67,9 +68,18 @@ def search_status(
         ),
         start_time=min(admissions, default=None),
         completion_time=(old.completion_time or stamp(survey.now)) if ended else None,
-        estimated_completion_time=budgets.estimate(survey, statuses) if verdict == "open" else None,
+        estimated_completion_time=_estimate(survey, statuses, verdict, promoted, promotion),
     )
     return status.model_copy(update={"paused_seconds": budgets.paused_seconds(old, status, survey.now)})
+
+
+def _estimate(
+    survey: Survey, statuses: Statuses, verdict: Verdict, promoted: Promoted, promotion: PromotionStatus | None
+) -> str | None:
+    if verdict == "promoting" and promotion is not None:
+        left = promotion.trainings - promotion.ended
+        return budgets.estimate_promotion(promoted.seen, promoted.statuses, left)
+    return budgets.estimate(survey, statuses) if verdict == "open" else None
 
 
 def is_held(observed: Observed, new: NASSearchStatus, now: datetime) -> bool:
@@ -155,11 +165,16 @@ def _in_flight(statuses: Statuses) -> int:
 
 
 def _conditions(
-    survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict, promotion: PromotionStatus | None
+    survey: Survey,
+    statuses: Statuses,
+    stall: Stall | None,
+    verdict: Verdict,
+    promoted: Promoted,
+    promotion: PromotionStatus | None,
 ) -> tuple[Condition, ...]:
     found = (
         (constants.CONDITION_READY, *_ready(survey, stall, verdict)),
-        (constants.CONDITION_PROGRESSING, *_progressing(survey, statuses, stall, verdict, promotion)),
+        (constants.CONDITION_PROGRESSING, *_progressing(survey, statuses, stall, verdict, promoted, promotion)),
         (constants.CONDITION_COMPLETE, *_complete(survey, statuses, verdict)),
         (constants.CONDITION_FAILED, *_failed(survey, statuses, verdict)),
         (constants.CONDITION_STALLED, *_stalled(stall, verdict)),
@@ -224,34 +239,49 @@ def _ready(survey: Survey, stall: Stall | None, verdict: Verdict) -> tuple[bool,
 
 
 def _progressing(
-    survey: Survey, statuses: Statuses, stall: Stall | None, verdict: Verdict, promotion: PromotionStatus | None
+    survey: Survey,
+    statuses: Statuses,
+    stall: Stall | None,
+    verdict: Verdict,
+    promoted: Promoted,
+    promotion: PromotionStatus | None,
 ) -> tuple[bool, str, str]:
     if verdict == "failed":
         return False, constants.REASON_TOO_MANY_FAILED_TRIALS, ""
     if _has_ended(verdict) or survey.suspended:
         return False, constants.REASON_COMPLETED if _has_ended(verdict) else constants.REASON_SUSPENDED, ""
+    waits = [*_all_waits(survey), *_all_waits(promoted.seen)]
+    surroundings = _surroundings(survey, waits)
     if verdict == "promoting" and promotion is not None and stall is None:
         text = f"{promotion.ended} of {promotion.trainings} trainings to the end have ended"
-        return True, constants.REASON_PROMOTING, text
+        reason = waits[0].reason if waits else constants.REASON_PROMOTING
+        return True, reason, "; ".join((text, *surroundings))
     in_flight = _in_flight(statuses)
     if stall is not None and stall.holds_admission:
         return False, stall.problem.reason, ""
     if survey.spec is not None and survey.spec.parallelism == 0 and not in_flight:
         return False, constants.REASON_NO_PARALLELISM, "spec.parallelism is 0"
-    parts = [_done(survey, statuses)]
-    waits = [problem for t in survey.observed.trials if (problem := _waits(survey, t)) is not None]
-    if waits:
-        parts.append(f"{len(waits)} in flight without a pod that runs: {waits[0].message}")
+    parts = [_done(survey, statuses), *surroundings]
+    predictor = survey.observed.search.status.predictor
+    if predictor is not None and predictor.message:
+        parts.append(f"predictor: {predictor.message}")
+    return True, waits[0].reason if waits else constants.REASON_RUNNING, "; ".join(parts)
+
+
+def _all_waits(survey: Survey) -> list[Problem]:
+    return [problem for trial in survey.observed.trials if (problem := _waits(survey, trial)) is not None]
+
+
+def _surroundings(survey: Survey, waits: list[Problem]) -> list[str]:
+    """What of the cluster those in flight wait for, and what keeps them from a node."""
+    parts = [f"{len(waits)} in flight without a pod that runs: {waits[0].message}"] if waits else []
     parts += [_avoidance(one) for one in survey.avoided]
     parts += [
         f"{claim.field} {claim.name} is of one node: all trials run there"
         for claim in survey.observed.facts.claims
         if claim.of_one_node and not claim.of_one_pod
     ]
-    predictor = survey.observed.search.status.predictor
-    if predictor is not None and predictor.message:
-        parts.append(f"predictor: {predictor.message}")
-    return True, waits[0].reason if waits else constants.REASON_RUNNING, "; ".join(parts)
+    return parts
 
 
 def _waits(survey: Survey, trial: TrialView) -> Problem | None:

@@ -32,7 +32,8 @@ def build_job(
         **placing.labels(placement),
     }
     owner = pod.owner(constants.TRIAL_KIND, trial.name, trial.uid)
-    job = job_of(search, spec, job_name(trial.name, attempt), labels, file, owner, settings)
+    name = job_name(trial.name, attempt)
+    job = job_of(search, spec, name, labels, file, owner, settings, promoted=trial.promoted)
     affinity = placing.affinity(spec.trial.template.affinity, placement)
     if affinity is not None:
         job["spec"]["template"]["spec"]["affinity"] = affinity

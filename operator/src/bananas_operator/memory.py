@@ -37,6 +37,7 @@ class SearchMemory:
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
     facts: CheckedFacts | None = None
     predictor_checked_at: datetime | None = None
+    winner_checked_at: datetime | None = None
     status_held_since: datetime | None = None
     """Since when numbers of the search's status wait to be written."""
     first_pass: datetime | None = None

@@ -81,6 +81,7 @@ class Observer:
             ask_again_at=ask_again_at,
             status_held_until=(memory.status_held_since or now) + timedelta(seconds=self._settings.status_seconds),
             predictor_checked_at=memory.predictor_checked_at,
+            winner_checked_at=memory.winner_checked_at,
         )
 
     async def _read_suspects(self, namespace: str) -> None:

@@ -14,7 +14,8 @@ from pydantic_core import ErrorDetails
 from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
 from bananas_core.api.trial import TableSpec
-from bananas_core.names import promoted_name, trial_name
+from bananas_core.names import promoted_name, promoted_number, trial_name
+from bananas_core.workload.pod import digest as digest_of
 from bananas_operator.resources import Json
 from bananas_operator.views import (
     ContainerEnded,
@@ -164,7 +165,8 @@ def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: Sear
         )
     promoted = spec.origin.method == "promotion"
     want_name = promoted_name(search.name, spec.index, spec.seed) if promoted else trial_name(search.name, spec.index)
-    if spec.search != search.name or metadata["name"] != want_name:
+    named = promoted_number(metadata["name"], want_name) is not None if promoted else metadata["name"] == want_name
+    if spec.search != search.name or not named:
         return Problem(
             constants.REASON_INVALID_TRIAL,
             f"spec.search is {spec.search} and the name {metadata['name']}; want {search.name} and {want_name}",
@@ -177,9 +179,7 @@ def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: Sear
             f"spec.architecture.space is {spec.architecture.space}, the search's space is {search.spec.space}",
         )
     if promoted:
-        promote = search.spec.promote
-        wanted = promote.recipe_of(search.spec.space, search.spec.trial.recipe) if promote is not None else None
-        matches, field = spec.recipe == wanted, "recipe"
+        matches, field = _is_of_promotion(metadata, spec, search.spec), "recipe"
     elif search.spec.evaluator == "train":
         matches, field = spec.recipe == search.spec.trial.recipe and spec.table is None, "recipe"
     else:
@@ -187,6 +187,17 @@ def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: Sear
     if not matches:
         return Problem(constants.REASON_RECIPE_MISMATCH, f"spec.{field} is not that of the search")
     return None
+
+
+def _is_of_promotion(metadata: Json, spec: NASTrialSpec, search: NASSearchSpec) -> bool:
+    """Whether a trial was made for what spec.promote asks now, be it by another release, whose recipe may differ."""
+    promote = search.promote
+    if promote is None:
+        return True  # nothing is asked for: it is withdrawn, whatever its recipe
+    asked = (metadata.get("annotations") or {}).get(constants.ANNOTATION_PROMOTION_HASH)
+    if asked is None:
+        return spec.recipe == promote.recipe_of(search.space, search.trial.recipe)
+    return bool(asked == digest_of(promote.asked_of_recipe()))
 
 
 def job_view(item: Json, pod: PodView | None, refusal: str | None) -> JobView | None:

@@ -35,7 +35,7 @@ from bananas_operator.resources import DEPLOYMENTS
 from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
 from bananas_operator.steering import is_retried, is_stopped, steered
-from bananas_operator.survey import Survey, is_admitted, survey, verdict
+from bananas_operator.survey import Survey, is_admitted, verdict
 from bananas_operator.views import ContainerEnded, DeploymentView, JobView, Observed, TrialView
 
 Statuses = dict[str, NASTrialStatus]
@@ -48,10 +48,8 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     """What to do about a search now."""
     if observed.search.deleting:
         return Plan()  # the garbage collector takes everything, by owner references
-    of_search, of_promotion = promotion.split(observed)
-    seen = survey(of_search, now, settings)
-    statuses: Statuses = {trial.uid: trial.status for trial in of_search.trials}
-    promoted = promotion.survey_promotion(of_promotion, now, settings)
+    seen, promoted = promotion.surveys(observed, now, settings)
+    statuses: Statuses = {trial.uid: trial.status for trial in seen.observed.trials}
     stall = None if seen.suspended else stalls.find_stall(seen)
 
     actions: list[Action] = [*_advance_trials(seen, statuses), *_advance_trials(promoted.seen, promoted.statuses)]
@@ -67,7 +65,7 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
         actions += admission.end(seen, statuses, outcome, reached)
     if not seen.suspended:
         actions += promotion.promote(seen, statuses, promoted, outcome)
-        stall = stall or promotion.find_stall(promoted)
+        stall = stall or promotion.find_stall(seen, statuses, promoted, outcome)
     actions += _start_jobs(promoted.seen, promoted.statuses, stall, taken=_at_work(seen, statuses) + _starts(actions))
     for part in (seen, promoted.seen):
         actions += [*_stop_jobs(part), *_delete_jobs(part, all_now=not works)]
@@ -77,7 +75,7 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     stall = stall or stalls.find_stuck_trial(seen) or stalls.find_stuck_trial(promoted.seen)
     outcome, promotion_status, winner = promotion.outcome(seen, statuses, promoted, outcome)
     actions += winner
-    status = conditions.search_status(seen, statuses, stall, outcome, promoted.statuses, promotion_status)
+    status = conditions.search_status(seen, statuses, stall, outcome, promoted, promotion_status)
     held = conditions.is_held(observed, status, now)
     if status != observed.search.status and not held:
         actions.append(WriteSearch(status, conditions.transition_notes(observed.search.status, status)))
@@ -113,7 +111,7 @@ def _advanced(seen: Survey, trial: TrialView, rules: Rules) -> NASTrialStatus:
         return give_up(trial, trial.problem, seen.now) if trial.spec is None and trial.problem else trial.status
     never_started = isinstance(attempt.outcome, Waiting | Blocked)
     if never_started and attempt.job is not None and seen.spec is not None:
-        if attempt.job.template_hash != template_hash(seen.spec, seen.settings):
+        if attempt.job.template_hash != template_hash(seen.spec, seen.settings, promoted=trial.promoted):
             return supersede(trial, attempt, "the template changed")
         if not set(attempt.job.avoids) <= {one.node for one in seen.avoided}:
             return supersede(trial, attempt, "a node that was avoided is so no more")

@@ -2,28 +2,31 @@
 
 Called by `plan`. A promoted trial is a NASTrial like the others, with Jobs and attempts like theirs, but it is made by the
 operator, counts for no budget and is no training data: the predictor passes over it by its name. The test images are opened
-by these trials only, each once, after its last epoch, and nothing is chosen by what they say.
+by these trials only, each once, after its last epoch, and nothing is chosen by what they say. A trial that was trained by
+another recipe than the promotion's, or that will never have a result though a person wants one, is left as it is and another
+is made in its place, under a name of its own: results of different recipes are never mixed.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import mean, stdev
 
 from bananas_core import constants
 from bananas_core.api import NASTrialSpec, NASTrialStatus
 from bananas_core.api.promotion import PromotedResult, PromotionStatus
+from bananas_core.api.recipe import Recipe
 from bananas_core.api.trial import Origin
-from bananas_core.names import best_name, promoted_name
+from bananas_core.names import best_name, promoted_name, promoted_number
 from bananas_core.workload import pod
 from bananas_operator import stalls
 from bananas_operator.actions import CreateTrial, EnsureConfigMap, WriteTrial
 from bananas_operator.admission import admission_changes
-from bananas_operator.attempts import stamp
-from bananas_operator.best import ranked
+from bananas_operator.best import Result, ranked
+from bananas_operator.placement import avoided
 from bananas_operator.resources import CONFIG_MAPS, TRIALS, Json
 from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
-from bananas_operator.steering import CANCELLED_BY_USER
+from bananas_operator.steering import CANCELLED_BY_USER, cancelled, is_retried
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal, survey
 from bananas_operator.views import Observed, Problem, SearchView, TrialView
 
@@ -43,6 +46,32 @@ class Promoted:
         return sum(is_admitted(status) and not is_terminal(status) for status in self.statuses.values())
 
 
+@dataclass(frozen=True)
+class _Training:
+    """A training to the end that there should be."""
+
+    winner: Result
+    """What came of the trial whose network it trains, with what this pass will write: that may be the result itself."""
+    seed: int
+    name: str
+    trial: TrialView | None
+    """The trial of that name; None if it is still to be made."""
+
+
+def surveys(observed: Observed, now: datetime, settings: Settings) -> tuple[Survey, Promoted]:
+    """Looks at the search proper and at its promotion; a node is to blame for what failed there in either.
+
+    The search has results when it is promoted, so an error of a promoted trial is its own and not the search's.
+    """
+    of_search, of_promotion = split(observed)
+    seen = survey(of_search, now, settings)
+    promoted = replace(survey(of_promotion, now, settings, promoted=True), has_success=True)
+    if of_promotion.trials:
+        nodes = avoided(observed.trials, now, settings)
+        seen, promoted = replace(seen, avoided=nodes), replace(promoted, avoided=nodes)
+    return seen, Promoted(promoted, {trial.uid: trial.status for trial in of_promotion.trials})
+
+
 def split(observed: Observed) -> tuple[Observed, Observed]:
     """The search proper, and its promotion: each with its own trials and their Jobs."""
     promoted = tuple(trial for trial in observed.trials if trial.promoted)
@@ -57,28 +86,30 @@ def split(observed: Observed) -> tuple[Observed, Observed]:
     return search, replace(observed, trials=promoted, jobs=tuple(job for job in observed.jobs if job.trial_uid in uids))
 
 
-def survey_promotion(observed: Observed, now: datetime, settings: Settings) -> Promoted:
-    """Looks at a promotion. The search has results, so an error of its trials is theirs and not the search's."""
-    seen = replace(survey(observed, now, settings), has_success=True)
-    return Promoted(seen, {trial.uid: trial.status for trial in observed.trials})
-
-
 def promote(seen: Survey, statuses: Statuses, promoted: Promoted, verdict: Verdict) -> list[CreateTrial | WriteTrial]:
-    """What there is to make, to admit and to cancel; keeps the statuses up to date."""
-    winning = _winners(seen, statuses) if verdict in ("complete", "exhausted") else []
-    if not winning:
-        why = "the search goes on" if verdict == "open" else "spec.promote asks for no training of it to the end"
-        return [*_withdraw(promoted, Problem(constants.REASON_WITHDRAWN, why))]
-    return [*_admit(promoted, winning), *_missing(seen, winning, promoted)]
+    """What there is to make, to admit and to cancel; keeps the statuses up to date.
+
+    While the search goes on, what has not begun stays as it is: when the search ends again, it may still be wanted.
+    """
+    if seen.spec is None or (verdict == "open" and seen.spec.promote is not None):
+        return []
+    trainings = _trainings(seen, statuses, promoted, verdict)
+    why = "the search was given up" if verdict == "failed" else "spec.promote asks for no training of it to the end"
+    return [
+        *_withdraw(promoted, trainings, Problem(constants.REASON_WITHDRAWN, why)),
+        *_admit(promoted, trainings),
+        *_missing(seen, trainings, promoted),
+    ]
 
 
-def find_stall(promoted: Promoted) -> Stall | None:
+def find_stall(seen: Survey, statuses: Statuses, promoted: Promoted, verdict: Verdict) -> Stall | None:
     """What holds the promotion up."""
-    seen = promoted.seen
-    for found in seen.observed.findings:
-        if found.kind in (TRIALS.kind, CONFIG_MAPS.kind):
+    trainings = _trainings(seen, statuses, promoted, verdict)
+    wanted = {(TRIALS.kind, training.name) for training in trainings}
+    for found in promoted.seen.observed.findings if trainings else ():
+        if found.kind == CONFIG_MAPS.kind or (found.kind, found.name) in wanted:
             return Stall(found.problem, holds_jobs=False)
-    return stalls.find_stall(seen) if promoted.in_flight else None
+    return stalls.find_stall(promoted.seen) if promoted.in_flight else None
 
 
 def outcome(
@@ -88,65 +119,108 @@ def outcome(
     search = seen.observed.search
     if seen.spec is None or seen.spec.promote is None:
         return verdict, None, []
-    winning = _winners(seen, statuses)
-    if verdict not in ("complete", "exhausted") or not winning:
+    trainings = _trainings(seen, statuses, promoted, verdict)
+    if not trainings:
         return verdict, search.status.promotion, []
-    status = _status(seen, winning, promoted)
+    status = _status(trainings, promoted)
     if status.ended < status.trainings:
         return "promoting", status, []
-    old, name = search.status.promotion, best_name(search.name)
+    name = best_name(search.name)
     done = status.model_copy(update={"config_map": name})
-    if old == done:
-        return verdict, done, []
+    published = search.status.promotion == done
     finding = seen.observed.finding(CONFIG_MAPS.kind, name)
-    if finding is not None and seen.now < finding.retry_at:
+    refused = finding is not None and seen.now < finding.retry_at
+    if refused and not published:
         return "promoting", status, []
-    return verdict, done, [_genotype(search, winning[0], status.results[0])]
+    if published and (refused or _is_fresh(seen)):
+        return verdict, done, []
+    return verdict, done, [_genotype(search, trainings[0].winner.trial, status.results[0])]
 
 
-def _winners(seen: Survey, statuses: Statuses) -> list[TrialView]:
-    """The trials whose networks are trained to the end: best validation accuracy first, of equal ones the lowest index."""
+def _is_fresh(seen: Survey) -> bool:
+    """Whether the ConfigMap was seen a short while ago: it is not watched, and somebody may delete or change it."""
+    checked = seen.observed.winner_checked_at
+    return checked is not None and seen.now < checked + timedelta(seconds=seen.settings.resync_seconds)
+
+
+# --- trainings ---
+
+
+def _winners(seen: Survey, statuses: Statuses) -> list[Result]:
+    """Those whose networks are trained to the end: best validation accuracy first, of equal ones the lowest index."""
     promote = seen.spec.promote if seen.spec is not None else None
     if promote is None:
         return []
-    results = [result.trial for result in ranked(seen, statuses) if result.trial.spec is not None]
+    results = [result for result in ranked(seen, statuses) if result.trial.spec is not None]
     return results[: promote.top]
 
 
-def _wanted(seen: Survey, winning: list[TrialView]) -> list[tuple[TrialView, int, str]]:
-    """Winner, seed and name of each training, in the order in which they are admitted."""
-    promote = seen.spec.promote if seen.spec is not None else None
-    assert promote is not None  # else there are no winners
-    name = seen.observed.search.name
+def _trainings(seen: Survey, statuses: Statuses, promoted: Promoted, verdict: Verdict) -> list[_Training]:
+    """The trainings that there should be, in the order in which they are admitted; none but at the end of a search."""
+    spec = seen.spec
+    if spec is None or spec.promote is None or verdict not in ("complete", "exhausted"):
+        return []
+    recipe = _recipe(seen, promoted)
     return [
-        (winner, seed, promoted_name(name, winner.index, seed))
-        for winner in winning
-        for seed in range(1, promote.seeds + 1)
+        _training(seen, promoted, winner, seed, recipe)
+        for winner in _winners(seen, statuses)
+        for seed in range(1, spec.promote.seeds + 1)
     ]
 
 
-def _missing(seen: Survey, winning: list[TrialView], promoted: Promoted) -> list[CreateTrial]:
+def _recipe(seen: Survey, promoted: Promoted) -> Recipe:
+    """That of the trainings which are there, if they were made for what spec.promote asks now: a later release may publish
+    another, but one promotion has one recipe."""
+    made = (t.spec.recipe for t in promoted.seen.observed.trials if t.problem is None and t.spec is not None)
+    known = next((recipe for recipe in made if recipe is not None), None)
+    spec = seen.spec
+    assert spec is not None and spec.promote is not None  # else nothing is trained to the end
+    return known or spec.promote.recipe_of(spec.space, spec.trial.recipe)
+
+
+def _training(seen: Survey, promoted: Promoted, winner: Result, seed: int, recipe: Recipe) -> _Training:
+    """The last trial made for it that counts, or the name of the next."""
+    search, index = seen.observed.search.name, winner.trial.index
+    first = promoted_name(search, index, seed)
+    trials = [*promoted.seen.observed.trials, *(trial for trial in seen.observed.trials if trial.spec is None)]
+    made = {number: trial for trial in trials if (number := promoted_number(trial.name, first)) is not None}
+    for number in sorted(made, reverse=True):
+        if _counts(made[number], promoted, winner.trial, recipe):
+            return _Training(winner, seed, made[number].name, made[number])
+    return _Training(winner, seed, promoted_name(search, index, seed, max(made, default=0) + 1), None)
+
+
+def _counts(trial: TrialView, promoted: Promoted, winner: TrialView, recipe: Recipe) -> bool:
+    """Whether a trial trains this network by this recipe, and is not void: withdrawn, or failed and to be tried again."""
+    if trial.problem is not None or trial.spec is None or trial.hash != winner.hash or trial.spec.recipe != recipe:
+        return False
+    status = promoted.statuses[trial.uid]
+    if status.phase == "Cancelled":
+        return status.reason == constants.REASON_CANCELLED_BY_USER
+    return not (status.phase == "Failed" and is_retried(trial))
+
+
+def _missing(seen: Survey, trainings: list[_Training], promoted: Promoted) -> list[CreateTrial]:
     """The trials that are not there yet."""
-    there = {trial.name for trial in promoted.seen.observed.trials}
     missing = []
-    for winner, seed, name in _wanted(seen, winning):
-        finding = seen.observed.finding(TRIALS.kind, name)
-        if name not in there and (finding is None or seen.now >= finding.retry_at):
-            missing.append(CreateTrial(_manifest(seen, winner, seed, name)))
+    for training in trainings:
+        finding = seen.observed.finding(TRIALS.kind, training.name)
+        if training.trial is None and (finding is None or seen.now >= finding.retry_at):
+            missing.append(CreateTrial(_manifest(seen, training, _recipe(seen, promoted))))
     return missing
 
 
-def _manifest(seen: Survey, winner: TrialView, seed: int, name: str) -> Json:
+def _manifest(seen: Survey, training: _Training, recipe: Recipe) -> Json:
     """The NASTrial that trains a winner to the end with one seed."""
-    spec, search = seen.spec, seen.observed.search
+    spec, search, winner = seen.spec, seen.observed.search, training.winner.trial
     assert spec is not None and spec.promote is not None and winner.spec is not None  # else there are no winners
     architecture = winner.spec.architecture
     trial = NASTrialSpec(
         search=search.name,
         index=winner.index,
         architecture=architecture,
-        seed=seed,
-        recipe=spec.promote.recipe_of(spec.space, spec.trial.recipe),
+        seed=training.seed,
+        recipe=recipe,
         origin=Origin(method="promotion", parent=winner.index),
     )
     labels = {**pod.labels(search.name, search.uid, "trial"), constants.LABEL_ARCHITECTURE: architecture.hash()}
@@ -155,78 +229,83 @@ def _manifest(seen: Survey, winner: TrialView, seed: int, name: str) -> Json:
         "kind": constants.TRIAL_KIND,
         "metadata": {
             "namespace": search.namespace,
-            "name": name,
+            "name": training.name,
             "labels": labels,
+            "annotations": {constants.ANNOTATION_PROMOTION_HASH: pod.digest(spec.promote.asked_of_recipe())},
             "ownerReferences": [pod.owner(constants.SEARCH_KIND, search.name, search.uid)],
         },
         "spec": trial.to_kubernetes(),
     }
 
 
-def _admit(promoted: Promoted, winning: list[TrialView]) -> list[WriteTrial]:
+# --- slots ---
+
+
+def _admit(promoted: Promoted, trainings: list[_Training]) -> list[WriteTrial]:
     """Admissions while there are free slots; all slots are the promotion's, as no trial of the search is in flight."""
     seen, in_flight = promoted.seen, promoted.in_flight
-    assert seen.spec is not None  # else there are no winners
-    trials = {trial.name: trial for trial in seen.observed.trials if promoted.statuses[trial.uid].phase == "Pending"}
+    parallelism = seen.spec.parallelism if seen.spec is not None else 0
     writes = []
-    for _, _, name in _wanted(seen, winning):
-        trial = trials.get(name)
-        if trial is None or trial.deleting:
+    for training in trainings:
+        trial = training.trial
+        if trial is None or not _waits(trial, promoted) or promoted.statuses[trial.uid].phase != "Pending":
             continue
-        problem = CANCELLED_BY_USER if trial.cancelled else trial.problem
-        if problem is not None:
-            writes.append(_cancel(trial, promoted, problem))
-        elif in_flight < seen.spec.parallelism:
+        if trial.cancelled:
+            writes.append(_cancel(trial, promoted, CANCELLED_BY_USER))
+        elif in_flight < parallelism:
             in_flight += 1
-            changes = admission_changes(trial, seen.now)
-            writes.append(_write(trial, promoted, "admitted to the promotion", changes))
+            status = promoted.statuses[trial.uid].model_copy(update=admission_changes(trial, seen.now))
+            writes.append(_write(trial, promoted, "admitted to the promotion", status))
     return writes
 
 
-def _withdraw(promoted: Promoted, problem: Problem) -> list[WriteTrial]:
-    """The end of trials that have not begun, where the search goes on or wants no promotion any more."""
-    pending = [t for t in promoted.seen.observed.trials if promoted.statuses[t.uid].phase == "Pending"]
-    return [_cancel(trial, promoted, problem) for trial in pending if not trial.deleting]
+def _withdraw(promoted: Promoted, trainings: list[_Training], problem: Problem) -> list[WriteTrial]:
+    """The end of trials that wait and are not wanted any more; those at work go on to their end."""
+    wanted = {training.trial.uid for training in trainings if training.trial is not None}
+    unwanted = [trial for trial in promoted.seen.observed.trials if trial.uid not in wanted]
+    return [_cancel(trial, promoted, trial.problem or problem) for trial in unwanted if _waits(trial, promoted)]
+
+
+def _waits(trial: TrialView, promoted: Promoted) -> bool:
+    """Whether nothing of it is at work, and its status may be written."""
+    at_work = trial.uid in promoted.seen.attempts or bool(promoted.seen.jobs(trial))
+    waits = promoted.statuses[trial.uid].phase in ("Pending", "Queued") and not at_work
+    return waits and not (trial.deleting or promoted.seen.stuck(trial))
 
 
 def _cancel(trial: TrialView, promoted: Promoted, problem: Problem) -> WriteTrial:
-    changes = {
-        "phase": "Cancelled",
-        "reason": problem.reason,
-        "message": problem.message,
-        "completion_time": stamp(promoted.seen.now),
-    }
-    return _write(trial, promoted, f"cancelled: {problem.reason}", changes)
+    status = cancelled(promoted.statuses[trial.uid], problem, promoted.seen.now)
+    return _write(trial, promoted, f"cancelled: {problem.reason}", status)
 
 
-def _write(trial: TrialView, promoted: Promoted, decision: str, changes: dict[str, str]) -> WriteTrial:
-    status = promoted.statuses[trial.uid].model_copy(update=changes)
+def _write(trial: TrialView, promoted: Promoted, decision: str, status: NASTrialStatus) -> WriteTrial:
     promoted.statuses[trial.uid] = status
     return WriteTrial(trial, status, decision)
 
 
-def _status(seen: Survey, winning: list[TrialView], promoted: Promoted) -> PromotionStatus:
+# --- results ---
+
+
+def _status(trainings: list[_Training], promoted: Promoted) -> PromotionStatus:
     """How far the trainings of the winners are."""
-    found = {trial.name: promoted.statuses[trial.uid] for trial in promoted.seen.observed.trials}
-    wanted = _wanted(seen, winning)
-    results = []
-    for winner in winning:
-        trainings = [found.get(name) for trial, _, name in wanted if trial is winner]
-        results.append(_result(winner, trainings))
-    ended = sum(name in found and is_terminal(found[name]) for _, _, name in wanted)
-    return PromotionStatus(trainings=len(wanted), ended=ended, results=tuple(results))
+    found: dict[str, list[NASTrialStatus | None]] = {}
+    for training in trainings:
+        status = promoted.statuses[training.trial.uid] if training.trial is not None else None
+        found.setdefault(training.winner.trial.name, []).append(status)
+    winners = {training.winner.trial.name: training.winner for training in trainings}
+    ended = sum(status is not None and is_terminal(status) for statuses in found.values() for status in statuses)
+    results = tuple(_result(winner, found[name]) for name, winner in winners.items())
+    return PromotionStatus(trainings=len(trainings), ended=ended, results=results)
 
 
-def _result(winner: TrialView, trainings: list[NASTrialStatus | None]) -> PromotedResult:
+def _result(winner: Result, trainings: list[NASTrialStatus | None]) -> PromotedResult:
     ended = [status for status in trainings if status is not None and is_terminal(status)]
     good = [status for status in ended if status.phase == "Succeeded"]
     complete = len(ended) == len(trainings)  # a mean of some of the seeds would be chosen by what ended first
     tests = [status.test_accuracy for status in good if status.test_accuracy is not None] if complete else []
-    accuracy = winner.status.validation_accuracy
-    assert accuracy is not None  # winners have a result
     return PromotedResult(
-        trial=winner.name,
-        validation_accuracy=accuracy,
+        trial=winner.trial.name,
+        validation_accuracy=winner.mean,
         succeeded=len(good),
         failed=len(ended) - len(good),
         test_accuracy=round(mean(tests), 6) if tests else None,

@@ -22,16 +22,20 @@ class Bounds:
     no_progress: timedelta | None
     """None where hangs are not looked for: not asked for, or no trainer of the search has ever been heard."""
     listening_since: datetime | None
+    field: str = "spec.trial.noProgressSeconds"
+    """Where `no_progress` was asked for."""
 
 
-def bounds(spec: NASSearchSpec, observed: Observed) -> Bounds:
-    """The bounds of a search."""
-    asked = spec.trial.no_progress_seconds
+def bounds(spec: NASSearchSpec, observed: Observed, *, promoted: bool = False) -> Bounds:
+    """The bounds of a search, or of its promotion, whose trainings are longer ones."""
+    of_promotion = spec.promote.no_progress_seconds if spec.promote is not None else None
+    asked = of_promotion if promoted else spec.trial.no_progress_seconds
     heard = asked is not None and _ever_heard(observed)
     return Bounds(
         node_loss=timedelta(seconds=spec.trial.node_loss_timeout_seconds),
         no_progress=timedelta(seconds=asked) if asked is not None and heard else None,
         listening_since=observed.watched_since,
+        field="spec.promote.noProgressSeconds" if promoted else Bounds.field,
     )
 
 
@@ -88,6 +92,6 @@ def _hang(limits: Bounds) -> Retryable:
     seconds = limits.no_progress.total_seconds() if limits.no_progress is not None else 0
     return Retryable(
         constants.REASON_HANG,
-        f"no progress for {seconds:.0f} s, spec.trial.noProgressSeconds: raise it if an epoch takes longer. If the log shows "
+        f"no progress for {seconds:.0f} s, {limits.field}: raise it if an epoch takes longer. If the log shows "
         "epochs, the trainer does not reach the operator's Service: let it, or unset the field",
     )

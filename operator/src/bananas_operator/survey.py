@@ -72,11 +72,11 @@ class Survey:
         return len({job.trial_uid for job in self.observed.jobs if not (job.complete or job.failed)} - known)
 
 
-def survey(observed: Observed, now: datetime, settings: Settings) -> Survey:
-    """Looks at a search."""
+def survey(observed: Observed, now: datetime, settings: Settings, *, promoted: bool = False) -> Survey:
+    """Looks at a search, or at its promotion."""
     attempts: dict[str, Attempt] = {}
     spec = observed.search.spec
-    limits = silence.bounds(spec, observed) if spec is not None else None
+    limits = silence.bounds(spec, observed, promoted=promoted) if spec is not None else None
     for trial in observed.trials:
         jobs = observed.jobs_of.get(trial.uid, ())
         if trial.in_flight or (not trial.terminal and jobs):

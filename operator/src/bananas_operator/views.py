@@ -271,6 +271,8 @@ class Observed:
     """Until when numbers of the search's status need not be written; None: write them."""
     predictor_checked_at: datetime | None = None
     """When ServiceAccount and RoleBinding were last seen to be there."""
+    winner_checked_at: datetime | None = None
+    """When the ConfigMap with the winner was last seen to be there, and right."""
 
     @cached_property
     def jobs_of(self) -> dict[str, tuple[JobView, ...]]:

@@ -66,6 +66,9 @@ FINAL_TRAINING: Final[dict[str, dict[str, Any]]] = {
 """Training to the end as published for each space; data set, precision and how memory is used stay the search's."""
 
 
+_OF_RECIPE: Final = ("epochs", "channels", "layers", "batch_size")
+
+
 class Promotion(Model):
     """Training of the best to the end, once the search is complete."""
 
@@ -76,12 +79,19 @@ class Promotion(Model):
         ),
     )
 
-    top: int = Field(3, ge=1, le=MAX_TOP, description="Trials to train to the end: the best by validation accuracy.")
+    top: int = Field(
+        3,
+        ge=1,
+        le=MAX_TOP,
+        description="Trials to train to the end: the best by validation accuracy. It may be changed at any time, and so may seeds.",
+    )
     seeds: int = Field(2, ge=1, le=MAX_SEEDS, description="Trainings of each, with seeds 1, 2, ...")
     recipe: Literal["final", "search"] = Field(
         "final",
         description="final: the training to the end as published for the space (darts 600 epochs, 36 channels, 20 layers); "
-        "search: as the trials of the search. Either with all training images, and the test images at its end.",
+        "search: as the trials of the search. Either with all training images, and the test images at its end. When this or "
+        "one of epochs, channels, layers and batchSize is changed, all trainings are made anew: results of two recipes are "
+        "never mixed.",
     )
     epochs: int | None = Field(
         None, ge=1, le=10_000, description="Passes over the training images. Unset: the recipe's."
@@ -89,15 +99,31 @@ class Promotion(Model):
     channels: int | None = Field(None, ge=1, le=1024, description="Channels of the first cells. Unset: the recipe's.")
     layers: int | None = Field(None, ge=1, le=200, description="Cells one after the other. Unset: the recipe's.")
     batch_size: int | None = Field(None, ge=1, le=65_536, description="Images in a step. Unset: the recipe's.")
+    deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=31_536_000,
+        description="Seconds after which a running attempt of a training to the end is ended, and the training has failed. "
+        "Waiting for a GPU does not count. Unset: never; trial.deadlineSeconds is for the search alone.",
+    )
+    no_progress_seconds: int | None = Field(
+        None,
+        ge=30,
+        le=31_536_000,
+        description="Seconds without progress after which a running attempt of a training to the end is taken for hung and "
+        "tried again, as trial.noProgressSeconds for the search. It must be longer than the longest epoch. Unset: never.",
+    )
+
+    def asked_of_recipe(self) -> dict[str, str | int]:
+        """What it asks of the recipe, by field; whatever asks for the same belongs together. What is unset is left out, so
+        that a later field changes nothing for those who do not set it."""
+        asked = {name: getattr(self, name) for name in ("recipe", *_OF_RECIPE)}
+        return {name: value for name, value in asked.items() if value is not None}
 
     def recipe_of(self, space: Space, of_search: Recipe) -> Recipe:
         """How a promoted network is trained: on all training images, and tested once, after the last epoch."""
         named = FINAL_TRAINING.get(space, {}) if self.recipe == "final" else {}
-        asked = {
-            name: value
-            for name in ("epochs", "channels", "layers", "batch_size")
-            if (value := getattr(self, name)) is not None
-        }
+        asked = {name: value for name in _OF_RECIPE if (value := getattr(self, name)) is not None}
         recipe = of_search.model_copy(update={**named, **asked, "validation_fraction": 0.0, "test_at_end": True})
         return recipe.model_copy(update={"score_epochs": min(recipe.score_epochs, recipe.epochs)})
 
@@ -107,10 +133,12 @@ class PromotedResult(StatusModel):
 
     trial: str = Field(max_length=253, description="Name of the NASTrial of the search.")
     validation_accuracy: float = Field(
-        ge=0, le=1, description="Validation accuracy by which it was chosen, from 0 to 1."
+        ge=0,
+        le=1,
+        description="Validation accuracy by which it was chosen, from 0 to 1; the mean where trials are repeated.",
     )
     succeeded: int = Field(0, ge=0, description="Trainings to the end that have a result.")
-    failed: int = Field(0, ge=0, description="Trainings to the end that failed.")
+    failed: int = Field(0, ge=0, description="Trainings to the end that failed, or that a person gave up.")
     test_accuracy: float | None = Field(
         None, ge=0, le=1, description="Mean of their test accuracies, from 0 to 1, once all have ended."
     )
@@ -129,5 +157,8 @@ class PromotionStatus(StatusModel):
         (), description="The promoted trials, best validation accuracy first."
     )
     config_map: str | None = Field(
-        None, max_length=253, description="ConfigMap with the winner: the best by validation accuracy."
+        None,
+        max_length=253,
+        description="ConfigMap with the winner: the best by validation accuracy. If it is deleted or changed, it is restored "
+        "within minutes.",
     )

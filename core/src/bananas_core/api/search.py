@@ -356,7 +356,8 @@ class NASSearchSpec(Model):
     promote: Promotion | None = Field(
         None,
         description="What to train to the end once the search is complete; test images are opened then, and only then. "
-        "Unset: nothing.",
+        "Outside every bound of budget. It may be added and removed at any time: then what has begun goes on to its end. Unset: "
+        "nothing.",
     )
 
 
@@ -475,5 +476,7 @@ class NASSearchStatus(StatusModel):
         "ended; no part of budget.wallClock.",
     )
     estimated_completion_time: Time | None = Field(
-        None, description="When the budget will be used at the pace so far; changed when a trial ends."
+        None,
+        description="When the budget will be used at the pace so far, or, in a promotion, the last training to the end be done; "
+        "changed when a trial ends.",
     )

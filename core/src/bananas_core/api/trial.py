@@ -101,9 +101,15 @@ class NASTrialStatus(StatusModel):
     )
     message: str | None = Field(None, max_length=2048, description="What it waits for or why it ended, for a person.")
     validation_accuracy: float | None = Field(
-        None, ge=0, le=1, description="The result: validation accuracy from 0 to 1."
+        None,
+        ge=0,
+        le=1,
+        description="The result: validation accuracy from 0 to 1. Unset of a training to the end, which has no validation "
+        "images: its result is testAccuracy.",
     )
-    test_accuracy: float | None = Field(None, ge=0, le=1, description="Test accuracy, where the table has one.")
+    test_accuracy: float | None = Field(
+        None, ge=0, le=1, description="Test accuracy: of a training to the end, or where the table has one."
+    )
     progress: Progress | None = Field(None, description="How far the current attempt is.")
     parameters: int | None = Field(None, ge=0, description="Trainable parameters of the network.")
     multiply_adds: int | None = Field(None, ge=0, description="Multiply-adds for one image.")

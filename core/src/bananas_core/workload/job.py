@@ -46,18 +46,25 @@ class SearchIdentity(Protocol):
         """Its UID."""
 
 
-def template_hash(spec: NASSearchSpec, defaults: Defaults) -> str:
-    """Hash of everything in a Job that is not the trial's own."""
+def template_hash(spec: NASSearchSpec, defaults: Defaults, *, promoted: bool = False) -> str:
+    """Hash of everything in a Job that is not the trial's own; of a training to the end, if it is `promoted`."""
     return pod.digest(
         [
             spec.trial.template.to_kubernetes(),
-            spec.trial.deadline_seconds,
+            _deadline_seconds(spec, promoted=promoted),
             spec.data.claim if spec.data is not None else None,
             spec.checkpoints.claim if spec.checkpoints is not None else None,
             image(spec, defaults),
             defaults.image_pull_policy,
         ]
     )
+
+
+def _deadline_seconds(spec: NASSearchSpec, *, promoted: bool) -> int | None:
+    """A training to the end takes much longer than a trial of the search, so it has a bound of its own or none."""
+    if promoted:
+        return spec.promote.deadline_seconds if spec.promote is not None else None
+    return spec.trial.deadline_seconds
 
 
 def image(spec: NASSearchSpec, defaults: Defaults) -> str:
@@ -80,11 +87,16 @@ def build_job(
     file: str,
     owner: Json,
     defaults: Defaults,
+    *,
+    promoted: bool = False,
 ) -> Json:
-    """A Job of this name, with labels of its `own`, a trial file (JSON) and an owner."""
+    """A Job of this name, with labels of its `own`, a trial file (JSON) and an owner; `promoted`: it trains to the end."""
     template = spec.trial.template
     labels = {**template.labels, **pod.labels(search.name, search.uid, "trial"), **own}
-    annotations = {**template.annotations, constants.ANNOTATION_TEMPLATE_HASH: template_hash(spec, defaults)}
+    annotations = {
+        **template.annotations,
+        constants.ANNOTATION_TEMPLATE_HASH: template_hash(spec, defaults, promoted=promoted),
+    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -105,13 +117,13 @@ def build_job(
                     "labels": labels,
                     "annotations": {**annotations, constants.ANNOTATION_TRIAL_FILE: file},
                 },
-                "spec": _pod_spec(spec, template, defaults),
+                "spec": _pod_spec(spec, template, defaults, _deadline_seconds(spec, promoted=promoted)),
             },
         },
     }
 
 
-def _pod_spec(spec: NASSearchSpec, template: TrialTemplate, defaults: Defaults) -> Json:
+def _pod_spec(spec: NASSearchSpec, template: TrialTemplate, defaults: Defaults, deadline_seconds: int | None) -> Json:
     fields: Json = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -124,7 +136,7 @@ def _pod_spec(spec: NASSearchSpec, template: TrialTemplate, defaults: Defaults) 
         "tolerations": _tolerations(spec, template),
     }
     optional = {
-        "activeDeadlineSeconds": spec.trial.deadline_seconds,
+        "activeDeadlineSeconds": deadline_seconds,
         "runtimeClassName": template.runtime_class_name,
         "schedulerName": template.scheduler_name,
     }
