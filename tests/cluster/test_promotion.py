@@ -34,6 +34,7 @@ def test_the_best_are_trained_to_the_end_on_all_images_and_the_winner_is_publish
         assert status["phase"] == "Succeeded"
         assert status["progress"]["epochs"] == 3
         assert 0 < status["testAccuracy"] <= 1
+        assert "validationAccuracy" not in status
     promotion = search["status"]["promotion"]
     assert (promotion["trainings"], promotion["ended"]) == (4, 4)
     assert [result["trial"] for result in promotion["results"]] == [winner["metadata"]["name"] for winner in ranked]
