@@ -23,6 +23,26 @@ def test_a_step_that_takes_longer_than_it_may_is_named_and_one_that_has_ended_is
     assert pulse.stuck(60) is None, "to wait for news is no hang"
 
 
+def test_a_fit_may_take_twenty_times_as_long_as_the_last_one_but_no_less_than_five_minutes() -> None:
+    now = [0.0]
+    pulse = Pulse(clock=lambda: now[0])
+    pulse.took(0.2)
+    with pulse.step("a fit"):
+        now[0] = 299
+        assert pulse.stuck(1800) is None
+        now[0] = 301
+        assert pulse.stuck(1800) == "a fit has taken 301 s and does not end"
+        pulse.took(30)
+        assert pulse.stuck(1800) is None
+        now[0] = 601
+        assert pulse.stuck(1800) == "a fit has taken 601 s and does not end"
+        pulse.took(1000)
+        now[0] = 1799
+        assert pulse.stuck(1800) is None
+        now[0] = 1801
+        assert pulse.stuck(1800) is not None, "whatever the last one took"
+
+
 class World:
     """One round in which proposals are wanted."""
 

@@ -139,6 +139,19 @@ def test_an_accuracy_that_is_no_fraction_is_refused_by_name(value: float) -> Non
         TrialRecord(0, proposal.architecture, "Succeeded", value)
 
 
+def test_a_phase_that_is_none_is_refused_by_name() -> None:
+    (proposal,) = Search("nasbench201", QUICK, 0).ask(1)
+    phase: Any = "succeeded"
+    with pytest.raises(InputError, match="trial 0: phase 'succeeded'; want one of Pending, Queued, Running, Succeeded"):
+        TrialRecord(0, proposal.architecture, phase, 0.5)
+
+
+def test_a_space_that_is_not_known_is_refused_by_name() -> None:
+    space: Any = "nasbench300"
+    with pytest.raises(InputError, match="space 'nasbench300' is not known; want one of darts, nasbench101"):
+        Search(space, QUICK, 0)
+
+
 def test_an_architecture_of_another_space_is_refused_by_name() -> None:
     (proposal,) = Search("darts", QUICK, 0).ask(1)
     with pytest.raises(InputError, match="trial 0: its space is darts; this search's is nasbench201"):

@@ -7,7 +7,8 @@ Notation: n training rows, c test rows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from itertools import product
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,14 @@ from bananas_tables import Table
 Predictor = Literal["bananas", "bananasPaper"]
 """bananas: our ensemble on graph features. bananasPaper: one network of the paper on path bits."""
 PREDICTORS: Final[tuple[Predictor, ...]] = get_args(Predictor)
+MEMBERS: Final[dict[Predictor, int]] = {"bananas": 5, "bananasPaper": 1}
+"""Networks whose mean is the forecast."""
 TEST_ROWS: Final = 1000
 WHOLE: Final = 50_000
 """Rows up to which a table is read whole; from a larger one only what is drawn is looked up."""
 Floats = NDArray[np.float64]
+Drawn = tuple[Cells, Floats]
+"""Cells of different rows, and their accuracies; the last TEST_ROWS are those to be foretold."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,20 @@ class Assessed:
     """(c,) predicted and measured accuracies of the first repeat."""
 
 
+@dataclass(frozen=True)
+class Assessments:
+    """What came out."""
+
+    found: tuple[Assessed, ...]
+    """The last one has fewer repeats where it was interrupted."""
+    interrupted: bool
+
+
+def settings(sizes: Sequence[int], repeats: int) -> dict[str, Any]:
+    """What a report says of how it was measured."""
+    return {"trainSizes": list(sizes), "repeats": repeats, "testRows": TEST_ROWS, "members": dict(MEMBERS)}
+
+
 def assess(
     space: SearchSpace,
     table: Table,
@@ -48,25 +67,41 @@ def assess(
     repeats: int,
     seed: int,
     progress: Callable[[], None],
-) -> list[Assessed]:
-    """Every predictor at every size; `progress` is told of each of them."""
-    drawn = [_draw(space, table, max(sizes) + TEST_ROWS, np.random.default_rng([seed, r])) for r in range(repeats)]
-    found = []
-    for predictor in PREDICTORS:
-        for n in sizes:
-            forecasts = _FORECASTS[predictor](space, drawn, n, seed)
-            measured = [accuracies[-TEST_ROWS:] for _, accuracies in drawn]
-            errors = tuple(float(100 * np.abs(f - m).mean()) for f, m in zip(forecasts, measured, strict=True))
-            correlations = tuple(spearman(f, m) or 0.0 for f, m in zip(forecasts, measured, strict=True))
-            found.append(Assessed(predictor, n, errors, correlations, (forecasts[0], measured[0])))
-            progress()
-    return found
+) -> Assessments:
+    """Every predictor at every size; `progress` is told of each fit. Ctrl-C keeps what was done."""
+    drawn: list[Drawn] = []
+    found: list[Assessed] = []
+    interrupted = False
+    for predictor, n in product(PREDICTORS, sizes):
+        forecasts: list[Floats] = []
+        try:
+            for repeat in range(repeats):
+                if repeat == len(drawn):
+                    drawn.append(_draw(space, table, max(sizes) + TEST_ROWS, np.random.default_rng([seed, repeat])))
+                forecasts.append(_FORECASTS[predictor](space, drawn[repeat], n, (seed, repeat, n)))
+                progress()
+        except KeyboardInterrupt:
+            interrupted = True
+        if forecasts:
+            found.append(_assessed(predictor, n, forecasts, [accuracies[-TEST_ROWS:] for _, accuracies in drawn]))
+        if interrupted:
+            break
+    return Assessments(tuple(found), interrupted)
 
 
-Drawn = list[tuple[Cells, Floats]]
+def _assessed(predictor: Predictor, n: int, forecasts: Sequence[Floats], measured: Sequence[Floats]) -> Assessed:
+    """From the (c,) forecasts of each repeat that was made."""
+    pairs = list(zip(forecasts, measured, strict=False))
+    return Assessed(
+        predictor,
+        n,
+        tuple(float(100 * np.abs(f - m).mean()) for f, m in pairs),
+        tuple(spearman(f, m) or 0.0 for f, m in pairs),
+        pairs[0],
+    )
 
 
-def _draw(space: SearchSpace, table: Table, count: int, rng: np.random.Generator) -> tuple[Cells, Floats]:
+def _draw(space: SearchSpace, table: Table, count: int, rng: np.random.Generator) -> Drawn:
     """Different rows of the table, uniformly."""
     if len(table) <= WHOLE:
         rows = list(table)
@@ -80,26 +115,22 @@ def _draw(space: SearchSpace, table: Table, count: int, rng: np.random.Generator
     return cells, np.array([table.look_up(architecture).validation_accuracy for architecture in chosen])
 
 
-def _papers(space: SearchSpace, drawn: Drawn, n: int, seed: int) -> list[Floats]:
-    jobs = []
-    for repeat, (cells, accuracies) in enumerate(drawn):
-        bits, others = (space.encode(some, "path").astype(np.uint8) for some in (cells[:n], cells[-TEST_ROWS:]))
-        jobs.append(PaperJob(bits, accuracies[:n], others, 1, (seed, repeat, n)))
-    return [forecasts.mean(axis=0) for forecasts in forecast(jobs)]
+def _papers(space: SearchSpace, drawn: Drawn, n: int, seed: tuple[int, ...]) -> Floats:
+    cells, accuracies = drawn
+    features, others = (space.encode(some, "path") for some in (cells[:n], cells[-TEST_ROWS:]))
+    (forecasts,) = forecast([PaperJob(features, accuracies[:n], others, MEMBERS["bananasPaper"], seed)])
+    mean: Floats = forecasts.mean(axis=0)
+    return mean
 
 
-def _ours(space: SearchSpace, drawn: Drawn, n: int, seed: int) -> list[Floats]:
-    jobs = [
-        FitJob.of(space, "graph", cells[:n], accuracies[:n], 5, (seed, repeat, n))
-        for repeat, (cells, accuracies) in enumerate(drawn)
-    ]
-    fitted = fit_ensembles(jobs)
-    return [
-        ensemble.predict(cells[-TEST_ROWS:]).mean(axis=0) for ensemble, (cells, _) in zip(fitted, drawn, strict=True)
-    ]
+def _ours(space: SearchSpace, drawn: Drawn, n: int, seed: tuple[int, ...]) -> Floats:
+    cells, accuracies = drawn
+    (ensemble,) = fit_ensembles([FitJob.of(space, "graph", cells[:n], accuracies[:n], MEMBERS["bananas"], seed)])
+    mean: Floats = ensemble.predict(cells[-TEST_ROWS:]).mean(axis=0)
+    return mean
 
 
-_FORECASTS: Final[dict[Predictor, Callable[[SearchSpace, Drawn, int, int], list[Floats]]]] = {
+_FORECASTS: Final[dict[Predictor, Callable[[SearchSpace, Drawn, int, tuple[int, ...]], Floats]]] = {
     "bananas": _ours,
     "bananasPaper": _papers,
 }

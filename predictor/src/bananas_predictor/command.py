@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -11,15 +11,31 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bananas_core.api.search import Strategy
-from bananas_core.spaces import Space
-from bananas_predictor import plots
+from bananas_predictor import options, plots
 from bananas_predictor.asking import Question, accuracies_of, network_shape
 from bananas_predictor.conversion import convert_nasbench101, convert_nasbench201
 from bananas_predictor.errors import InputError, PredictorError
 from bananas_predictor.evaluation.table import Evaluated
 from bananas_predictor.lines import proposal_line, read_records
+from bananas_predictor.options import (
+    EntryPointOption,
+    EpochsOption,
+    EvaluatorOption,
+    JsonOption,
+    MaxMultiplyAddsOption,
+    MaxParametersOption,
+    OneRunOption,
+    ResumeOption,
+    SeedOption,
+    SeedsOption,
+    SetOption,
+    SpaceOption,
+    StrategyOption,
+    TableOption,
+    TrialsOption,
+)
 from bananas_predictor.report import AssessReport, CompareReport, SearchReport, read_report, write_whole
-from bananas_predictor.runs import Finished, run_seeds
+from bananas_predictor.runs import Finished, empty_report, run_seeds
 from bananas_predictor.search import Search
 from bananas_predictor.spaces import SearchSpace
 from bananas_predictor.strategies import STRATEGIES
@@ -30,51 +46,13 @@ R = TypeVar("R", bound=BaseModel)
 
 app = typer.Typer(help="Neural architecture search with BANANAS (arXiv 1910.11858).", no_args_is_help=True)
 
-SpaceOption = Annotated[str, typer.Option("--space", help=f"Search space: {', '.join(get_args(Space))}.")]
-EntryPointOption = Annotated[
-    str | None,
-    typer.Option("--space-entry-point", help="For --space custom: your space, as package.module:Name."),
-]
-EvaluatorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--evaluator",
-        help="Instead of a table: your function of an architecture, as package.module:name, that returns its validation "
-        "accuracy from 0 to 1.",
-    ),
-]
-MaxParametersOption = Annotated[
-    int | None, typer.Option("--max-parameters", min=1, help="Propose no network with more parameters.")
-]
-MaxMultiplyAddsOption = Annotated[
-    int | None, typer.Option("--max-multiply-adds", min=1, help="Propose no network with more multiply-adds an image.")
-]
-StrategyOption = Annotated[str, typer.Option("--strategy", help=f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every random choice.")]
-TableOption = Annotated[
-    Path | None, typer.Option("--table", help="Benchmark table. Unset: the toy table that comes with Bananas.")
-]
-EpochsOption = Annotated[
-    int | None,
-    typer.Option(min=1, help="Budget, of a converted NASBench-101 table that has several. Unset: the largest."),
-]
-OneRunOption = Annotated[
-    bool,
-    typer.Option("--one-run", help="Each look-up sees one training, drawn with the seed; not the mean of them."),
-]
-TrialsOption = Annotated[int, typer.Option("--trials", min=1, max=100_000, help="Architectures to look up in a run.")]
-SeedsOption = Annotated[int, typer.Option("--seeds", min=1, max=100_000, help="Runs, with seeds SEED, SEED + 1, ...")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="File for all trials of all runs, as JSON.")]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on from the file of --json: runs that are whole in it are not done again.")
-]
-
 
 @app.command()
 def search(
     space: SpaceOption,
     table: TableOption = None,
     strategy: StrategyOption = "bananas",
+    set_: SetOption = None,
     trials: TrialsOption = 150,
     seeds: SeedsOption = 1,
     seed: SeedOption = 0,
@@ -88,10 +66,13 @@ def search(
     max_multiply_adds: MaxMultiplyAddsOption = None,
 ) -> None:
     """Searches a space against a benchmark table, in this process. Ctrl-C keeps what was done."""
-    settings = _strategy(strategy)
-    _check_json(json)
+    (settings,) = options.strategies_named([strategy], set_ or [])
+    options.check_json(json)
     asked = _asked(
-        Question(_space(space), space_entry_point, max_parameters, max_multiply_adds), table, evaluator, epochs
+        Question(options.space_named(space), space_entry_point, max_parameters, max_multiply_adds),
+        table,
+        evaluator,
+        epochs,
     )
     known = _known(json, resume, SearchReport)
     with _progress() as progress:
@@ -99,7 +80,7 @@ def search(
     if json is not None:
         _write(json, done.report.to_json())
     _show([done.report])
-    _end(done, json)
+    _end(done, json, kept=bool(done.report.runs))
 
 
 @app.command()
@@ -109,6 +90,7 @@ def compare(
     strategies: Annotated[str, typer.Option(help=f"Of {', '.join(STRATEGIES)}; commas between.")] = ",".join(
         STRATEGIES
     ),
+    set_: SetOption = None,
     trials: TrialsOption = 150,
     seeds: SeedsOption = 10,
     seed: SeedOption = 0,
@@ -123,29 +105,35 @@ def compare(
     max_multiply_adds: MaxMultiplyAddsOption = None,
 ) -> None:
     """Runs several strategies with the same seeds and shows the best validation error over the trials."""
-    chosen = [_strategy(name.strip()) for name in strategies.split(",")]
-    _check_json(json)
+    chosen = options.strategies_named([name.strip() for name in strategies.split(",")], set_ or [])
+    options.check_json(json)
     asked = _asked(
-        Question(_space(space), space_entry_point, max_parameters, max_multiply_adds), table, evaluator, epochs
+        Question(options.space_named(space), space_entry_point, max_parameters, max_multiply_adds),
+        table,
+        evaluator,
+        epochs,
     )
     known = _known(json, resume, CompareReport)
-    if plot is not None:
-        _checked_plot(plot)
+    options.check_plot(plot)
+    before = {report.strategy: report for report in known.reports} if known is not None else {}
+    _check_same(
+        asked, [(settings, before[settings.name]) for settings in chosen if settings.name in before], trials, one_run
+    )
     reports: list[SearchReport] = []
     with _progress() as progress:
         for settings in chosen:
-            before = next((r for r in known.reports if r.strategy == settings.name), None) if known else None
-            done = _run(progress, asked, settings, trials, range(seed, seed + seeds), before, one_run)
+            known_of = before.pop(settings.name, None)
+            done = _run(progress, asked, settings, trials, range(seed, seed + seeds), known_of, one_run)
             reports.append(done.report)
             if done.interrupted or done.failure:
                 break
     report = CompareReport(reports=tuple(reports))
-    if json is not None:
-        _write(json, report.to_json())
+    if json is not None:  # what is known of strategies that were not reached, or not asked for, stays
+        _write(json, CompareReport(reports=(*reports, *before.values())).to_json())
     _show(reports)
     if plot is not None and report.curves():
         plots.trajectories(plot, f"{space}, {asked.table.source}", "best validation error so far, %", report.curves())
-    _end(done, json)
+    _end(done, json, kept=any(one.runs for one in reports))
 
 
 @app.command()
@@ -163,31 +151,34 @@ def assess(
     """How well the predictors foretell architectures that they have not seen: errors and rank correlations."""
     from bananas_predictor import assessment  # noqa: PLC0415 - torch, which the other commands need later or not at all
 
-    sizes = _sizes(train_sizes)
-    _check_json(json)
-    asked = _asked(Question(_space(space), space_entry_point), table, None, epochs)
+    sizes = options.sizes(train_sizes)
+    options.check_json(json)
+    asked = _asked(Question(options.space_named(space), space_entry_point), table, None, epochs)
     tabulated = asked.table
-    if plot is not None:
-        _checked_plot(plot)
+    options.check_plot(plot)
     if len(tabulated) < max(sizes) + assessment.TEST_ROWS:
-        raise _fail(
+        raise options.fail(
             f"--train-sizes: {max(sizes)} and {assessment.TEST_ROWS} to test; the table has {len(tabulated)} rows"
         )
     with _progress() as progress:
-        bar = progress.add_task("fits", total=len(assessment.PREDICTORS) * len(sizes), best="")
+        bar = progress.add_task("fits", total=len(assessment.PREDICTORS) * len(sizes) * repeats, best="")
         try:
-            found = assessment.assess(
+            done = assessment.assess(
                 asked.space, tabulated, sizes, repeats, seed, lambda: progress.update(bar, advance=1)
             )
-        except TableError as error:
-            raise _fail(str(error)) from error
-    report = AssessReport.of(tabulated, seed, found)
+        except (TableError, PredictorError) as error:
+            raise options.fail(str(error)) from error
+    settings = asked.question.settings | assessment.settings(sizes, repeats)
+    report = AssessReport.of(tabulated, seed, settings, done.found)
     if json is not None:
         _write(json, report.to_json())
     Console().print(report.summary())
-    if plot is not None:
-        panels = [(f"{one.predictor}, {one.train_size}", *one.example) for one in found]
+    if plot is not None and done.found:
+        panels = [(f"{one.predictor}, {one.train_size}", *one.example) for one in done.found]
         plots.scatter(plot, f"{space}, {tabulated.source}", panels)
+    if done.interrupted:
+        options.say("interrupted" + (f"; what was done is in {json}" if json else ""))
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -198,6 +189,7 @@ def propose(
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=100_000, help="Proposals wanted.")] = 1,
     strategy: StrategyOption = "bananas",
+    set_: SetOption = None,
     seed: SeedOption = 0,
     repeats: Annotated[int, typer.Option(min=1, max=100, help="Trainings of every architecture.")] = 1,
     space_entry_point: EntryPointOption = None,
@@ -215,8 +207,8 @@ def propose(
     A line in has index, architecture (one line of text, or the object) and, once there is a result, validation_accuracy (a
     fraction); failed: true marks a trial without one. A line out is a line in once its accuracy is put into it.
     """
-    settings = _strategy(strategy)
-    question = Question(_space(space), space_entry_point, max_parameters, max_multiply_adds)
+    (settings,) = options.strategies_named([strategy], set_ or [])
+    question = Question(options.space_named(space), space_entry_point, max_parameters, max_multiply_adds)
     try:
         records = () if trials is None else read_records(question.name, _read(trials), str(trials))
         given = question.bounded(
@@ -225,13 +217,13 @@ def propose(
         asked = Search(given, settings, seed, records, repeats=repeats)
         proposals = asked.ask(count)
     except PredictorError as error:
-        raise _fail(str(error)) from error
+        raise options.fail(str(error)) from error
     for proposal in proposals:
         print(proposal_line(proposal))
     if asked.exhausted:
-        raise _fail(f"{asked.why_exhausted}; {len(proposals)} of {count} given")
+        raise options.fail(f"{asked.why_exhausted}; {len(proposals)} of {count} given")
     if len(proposals) < count:
-        _say(
+        options.say(
             f"{len(proposals)} of {count} given: the predictor waits for results of the {settings.initial_trials} "
             "initial trials, which are random"
         )
@@ -255,7 +247,7 @@ def _asked(question: Question, table: Path | None, evaluator: str | None, epochs
         space = question.unbounded()
         return _Asked(question, question.bounded(space), accuracies_of(space, table, evaluator, epochs))
     except (TableError, PredictorError) as error:
-        raise _fail(str(error)) from error
+        raise options.fail(str(error)) from error
 
 
 def _run(
@@ -286,13 +278,24 @@ def _run(
             settings=asked.question.settings,
         )
     except PredictorError as error:
-        raise _fail(str(error)) from error
+        raise options.fail(str(error)) from error
     ended = {run.seed: len(run.trials) for run in done.report.runs}
     for seed in done.exhausted:
         progress.console.print(
             f"seed {seed}: {done.why_exhausted}; ended after {ended.get(seed, 0)} of {trials} trials"
         )
     return done
+
+
+def _check_same(asked: _Asked, known: list[tuple[Strategy, SearchReport]], trials: int, one_run: bool) -> None:
+    """Before the first strategy: what it finds would be lost if the file turned out to be of another search at the second."""
+    try:
+        for strategy, report in known:
+            report.check_same(
+                empty_report(asked.table, strategy, trials, one_run=one_run, settings=asked.question.settings)
+            )
+    except PredictorError as error:
+        raise options.fail(str(error)) from error
 
 
 def _known(path: Path | None, resume: bool, kind: type[R]) -> R | None:
@@ -306,35 +309,14 @@ def _known(path: Path | None, resume: bool, kind: type[R]) -> R | None:
     try:
         return read_report(path, kind)
     except InputError as error:
-        raise _fail(str(error)) from error
-
-
-def _sizes(text: str) -> list[int]:
-    sizes = [int(part) for part in text.split(",") if part.strip().isdecimal() and 2 <= int(part) <= 10_000]
-    if not sizes or len(sizes) != len(text.split(",")):
-        raise typer.BadParameter(
-            f"{text!r}; want numbers from 2 to 10000 with commas between", param_hint="--train-sizes"
-        )
-    return sizes
-
-
-def _check_json(path: Path | None) -> None:
-    if path is not None and not path.absolute().parent.is_dir():
-        raise typer.BadParameter(f"{path.parent} is no folder; want a file in one that is there", param_hint="--json")
-
-
-def _checked_plot(path: Path) -> None:
-    try:
-        plots.check(path, "--plot")
-    except InputError as error:
-        raise _fail(str(error)) from error
+        raise options.fail(str(error)) from error
 
 
 def _write(path: Path, text: str) -> None:
     try:
         write_whole(path, text)
     except OSError as error:
-        raise _fail(f"--json {path}: {error.strerror}") from error
+        raise options.fail(f"--json {path}: {error.strerror}") from error
 
 
 def _show(reports: list[SearchReport]) -> None:
@@ -343,31 +325,16 @@ def _show(reports: list[SearchReport]) -> None:
             Console().print(report.summary())
 
 
-def _end(done: Finished, path: Path | None) -> None:
-    """Says what cut it off, if anything did."""
-    kept = f"; what was done is in {path}, and --resume goes on from it" if path else ""
+def _end(done: Finished, path: Path | None, *, kept: bool) -> None:
+    """Says what cut it off, if anything did; `kept`: whether there is something to go on from."""
+    how = f"; what was done is in {path}, and --resume goes on from it" if path and kept else ""
     if done.exhausted and not done.report.runs:
-        raise _fail(f"nothing to try: {done.why_exhausted}")
+        raise options.fail(f"nothing to try: {done.why_exhausted}")
     if done.failure:
-        raise _fail(done.failure + (kept if done.report.runs else ""))
+        raise options.fail(done.failure + how)
     if done.interrupted:
-        _say("interrupted" + kept)
+        options.say("interrupted" + how)
         raise typer.Exit(130)
-
-
-def _space(text: str) -> Space:
-    spaces: tuple[Space, ...] = get_args(Space)
-    for space in spaces:
-        if space == text:
-            return space
-    raise typer.BadParameter(f"{text!r} is no search space; one of {', '.join(spaces)}", param_hint="--space")
-
-
-def _strategy(text: str) -> Strategy:
-    for name in STRATEGIES:
-        if name == text:
-            return Strategy(name=name)
-    raise typer.BadParameter(f"{text!r} is no strategy; one of {', '.join(STRATEGIES)}", param_hint="--strategy")
 
 
 def _read(path: Path) -> str:
@@ -388,12 +355,3 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _fail(text: str) -> typer.Exit:
-    _say(f"error: {text}")
-    return typer.Exit(1)

@@ -28,6 +28,8 @@ async def run(evaluation: Evaluation, pulse: Pulse | None = None) -> None:
         proposals = search.try_again(retries(world))
         with pulse.step("a fit"):
             proposals += await asyncio.to_thread(ask) if wanted else []
+        if search.fit is not None:
+            pulse.took(search.fit.seconds)
         await evaluation.offer(proposals)
         await evaluation.publish(search)
         if search is not last:  # the first random offers are out: now there is time

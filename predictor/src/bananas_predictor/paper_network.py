@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bananas_predictor.networks import Adam, backward, forward, gather, initial, one_thread, sizes, views
+from bananas_predictor.spaces import Features
 
 WIDTH: Final = 20
 HIDDEN: Final = 10
@@ -33,11 +34,11 @@ AT_ONCE: Final = 100
 class PaperJob:
     """A fit and what it is for."""
 
-    bits: NDArray[np.uint8]
-    """(n, d) of the results."""
+    bits: Features
+    """(n, d) of the results: path bits, or the numbers of a space of one's own."""
     accuracies: NDArray[np.float64]
     """(n,)"""
-    candidates: NDArray[np.uint8]
+    candidates: Features
     """(c, d)"""
     members: int
     seed: tuple[int, ...]

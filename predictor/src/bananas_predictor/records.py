@@ -1,6 +1,7 @@
 """What a search is told and what it answers: records of trials, proposals, and what it is asked for. Frozen; no behaviour."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from bananas_core.api.search import Strategy
 from bananas_core.api.trial import Origin, TrialPhase
@@ -27,6 +28,8 @@ class TrialRecord:
         Raises:
             InputError: naming the trial and the value.
         """
+        if self.phase not in get_args(TrialPhase):
+            raise InputError(f"trial {self.index}: phase {self.phase!r}; want one of {', '.join(get_args(TrialPhase))}")
         accuracy = self.validation_accuracy
         if accuracy is not None and not 0 <= accuracy <= 1:
             raise InputError(f"trial {self.index}: validation accuracy {accuracy}; want a fraction from 0 to 1")

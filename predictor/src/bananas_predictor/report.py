@@ -1,6 +1,7 @@
 """What `bananas search` writes and shows: every trial of every run, from which every figure follows. Pure."""
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -97,9 +98,25 @@ class SearchReport(_Frozen):
                 return run
         return None
 
-    def of_seeds(self, seeds: Sequence[int]) -> list[Run]:
-        """The runs of these seeds that there are."""
-        return [run for run in self.runs if run.seed in seeds]
+    def check_same(self, asked: "SearchReport") -> None:
+        """Whether a search can go on from here.
+
+        Raises:
+            InputError: it is another one, or an architecture cannot be read.
+        """
+        if "tableDigest" in asked.settings and "tableDigest" not in self.settings:
+            raise InputError(
+                "--resume: the file does not say which table it is of (settings.tableDigest): an earlier version of Bananas "
+                "wrote it; want another file"
+            )
+        for field in ("space", "strategy", "table", "settings"):
+            old, new = getattr(self, field), getattr(asked, field)
+            if old != new:
+                raise InputError(
+                    f"--resume: {field} of the file is {old}; asked for {new}; want the same, or another file"
+                )
+        for run in self.runs:
+            self.begun(run.seed)
 
     def begun(self, seed: int) -> dict[int, Evaluated]:
         """What a run of a seed that was cut off has looked up, by index.
@@ -168,12 +185,15 @@ class AssessReport(_Frozen):
     space: Space
     table: str
     seed: int
+    settings: dict[str, Any]
     versions: dict[str, str]
     assessments: tuple[Assessment, ...]
 
     @classmethod
-    def of(cls, table: BenchmarkTable, seed: int, found: "Sequence[Assessed]") -> "AssessReport":
-        """From what was measured."""
+    def of(
+        cls, table: BenchmarkTable, seed: int, settings: Mapping[str, Any], found: "Sequence[Assessed]"
+    ) -> "AssessReport":
+        """From what was measured, and how."""
         assessments = [
             Assessment(
                 predictor=one.predictor,
@@ -184,7 +204,12 @@ class AssessReport(_Frozen):
             for one in found
         ]
         return cls(
-            space=table.space, table=table.source, seed=seed, versions=versions(), assessments=tuple(assessments)
+            space=table.space,
+            table=table.source,
+            seed=seed,
+            settings={**settings, **digest_of(table)},
+            versions=versions(),
+            assessments=tuple(assessments),
         )
 
     def to_json(self) -> str:
@@ -235,7 +260,13 @@ def write_whole(path: Path, text: str) -> None:
 
 def versions() -> dict[str, str]:
     """What the numbers depend on."""
-    return {name: version(name) for name in ("bananas-predictor", "bananas-tables", "numpy", "torch")}
+    ours = ("bananas-core", "bananas-predictor", "bananas-tables")
+    return {"python": platform.python_version(), **{name: version(name) for name in (*ours, "numpy", "torch")}}
+
+
+def digest_of(table: BenchmarkTable) -> dict[str, str]:
+    """Which table it is, for files of one name differ; a function has no digest."""
+    return {"tableDigest": f"sha256:{table.digest}"} if table.digest else {}
 
 
 def _mean(values: Sequence[float] | NDArray[np.float64]) -> str:

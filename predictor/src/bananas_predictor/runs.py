@@ -7,16 +7,19 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from bananas_core.api.search import Strategy
 from bananas_predictor import loop
-from bananas_predictor.errors import InputError, PredictorError
+from bananas_predictor.errors import PredictorError
 from bananas_predictor.evaluation.table import Evaluated, TableEvaluation
-from bananas_predictor.report import Run, SearchReport, versions
+from bananas_predictor.report import Run, SearchReport, digest_of, versions
 from bananas_predictor.spaces import SearchSpace
+from bananas_predictor.strategies.effective import effective_settings
 from bananas_tables import Table
 from bananas_tables.errors import TableError
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def run_seeds(
     *,
     one_run: bool = False,
     space: SearchSpace | None = None,
-    settings: Mapping[str, Any] = MappingProxyType({}),
+    settings: Mapping[str, Any] = NOTHING,
 ) -> Finished:
     """A run for each seed; those that `known` has whole are taken from it, and one that was cut off goes on.
 
@@ -60,23 +63,15 @@ def run_seeds(
     Raises:
         InputError: `known` is of another search.
     """
-    report = SearchReport(
-        space=table.space,
-        strategy=strategy.name,
-        settings={**strategy.to_kubernetes(), "trials": trials, **({"runs": "one"} if one_run else {}), **settings},
-        versions=versions(),
-        table=table.source,
-        runs=(),
-    )
+    report = empty_report(table, strategy, trials, one_run=one_run, settings=settings)
     if known is not None:
-        _check_same(known, report)
-    runs: list[Run] = []
+        known.check_same(report)
+    # Whatever happens, what is known is not lost: that of seeds that are not asked for, or not reached, either.
+    runs = {run.seed: run for run in known.runs} if known is not None else {}
     exhausted: list[int] = []
     interrupted, why_exhausted, failure = False, "", ""
-    for number, seed in enumerate(seeds):
-        before = known.complete(seed) if known is not None else None
-        if before is not None:
-            runs.append(before)
+    for seed in seeds:
+        if known is not None and known.complete(seed) is not None:
             continue
 
         def advance(evaluated: Evaluated, seed: int = seed) -> None:
@@ -90,23 +85,37 @@ def run_seeds(
             interrupted = True
         except (TableError, PredictorError) as error:
             failure = str(error)
+        except Exception as error:
+            if table.space != "custom":  # a defect of ours
+                raise
+            failure = f"--space custom: {type(error).__name__}: {error}"
+        # Cut off again before it had got so far, what is known is more.
         if len(evaluation.evaluated) >= max(1, len(cut_off)):
-            runs.append(Run.of(seed, evaluation.evaluated))
-        elif known is not None:  # cut off again, before it had got so far: what is known is more
-            runs += known.of_seeds([seed])
+            runs[seed] = Run.of(seed, evaluation.evaluated)
         if interrupted or failure:
-            if known is not None:
-                runs += known.of_seeds(seeds[number + 1 :])
             break
         if evaluation.exhausted:
             exhausted.append(seed)
             why_exhausted = evaluation.why_exhausted
-    whole = report.model_copy(update={"runs": tuple(runs)})
+    whole = report.model_copy(update={"runs": tuple(runs[seed] for seed in sorted(runs))})
     return Finished(whole, interrupted, tuple(exhausted), why_exhausted, failure)
 
 
-def _check_same(known: SearchReport, asked: SearchReport) -> None:
-    for field in ("space", "strategy", "table", "settings"):
-        old, new = getattr(known, field), getattr(asked, field)
-        if old != new:
-            raise InputError(f"--resume: {field} of the file is {old}; asked for {new}; want the same, or another file")
+def empty_report(
+    table: Table, strategy: Strategy, trials: int, *, one_run: bool = False, settings: Mapping[str, Any] = NOTHING
+) -> SearchReport:
+    """The report of a search before its first run; the arguments are those of `run_seeds`."""
+    return SearchReport(
+        space=table.space,
+        strategy=strategy.name,
+        settings={
+            **effective_settings(strategy),
+            "trials": trials,
+            **({"runs": "one"} if one_run else {}),
+            **settings,
+            **digest_of(table),
+        },
+        versions=versions(),
+        table=table.source,
+        runs=(),
+    )

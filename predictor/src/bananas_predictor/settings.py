@@ -37,7 +37,8 @@ class PodSettings:
     dead_seconds: float = 120
     """/healthz fails when lists and watches have given nothing for so long."""
     stuck_seconds: float = 1800
-    """/healthz fails when a step of the loop takes longer; a fit on thousands of results takes minutes."""
+    """/healthz fails when a step of the loop takes longer. Once there was a fit it fails sooner (`pulse`): this is for the first
+    one of a restarted predictor, on thousands of results, which takes minutes."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "PodSettings":

@@ -1,6 +1,7 @@
 """A function of one's own in the place of a benchmark table: `bananas search --evaluator package.module:function`."""
 
 import math
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -33,11 +34,20 @@ class FunctionTable(Table):
         """What the function says.
 
         Raises:
-            InputError: it says no fraction.
+            InputError: it raises, or says no fraction.
         """
         # A space of one's own has objects of its own; ours are handed over as they are.
         given = self._space.parse(architecture) if isinstance(self._space, Adapted) else architecture
-        answer = self._function(given)
+        try:
+            answer = self._function(given)
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # it is a person's: whatever it does must not cost what was done before
+            raise InputError(
+                f"--evaluator {self.source}: {type(error).__name__}: {error} ({_place(error)}) for "
+                f"{architecture.to_text()[:200]}"
+            ) from error
         if (
             isinstance(answer, bool)
             or not isinstance(answer, int | float)
@@ -54,3 +64,9 @@ class FunctionTable(Table):
 
     def __iter__(self) -> Iterator[Architecture]:
         raise InputError(f"--evaluator {self.source}: a function has no rows; want --table")
+
+
+def _place(error: BaseException) -> str:
+    """Where in a person's code it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}, line {last.lineno}"

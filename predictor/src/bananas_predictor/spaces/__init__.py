@@ -4,6 +4,8 @@ What an architecture is lives in `bananas_core.spaces`; here is what a search do
 follows `SearchSpace`; nothing else in the predictor knows which spaces there are.
 """
 
+from typing import get_args
+
 from bananas_core.api.search import Encoding
 from bananas_core.spaces import Space
 from bananas_predictor.errors import InputError
@@ -19,8 +21,10 @@ def named_space(name: Space) -> SearchSpace:
     """The space of a name of the API.
 
     Raises:
-        InputError: custom, which needs an entry point.
+        InputError: there is none of that name, or it is custom, which needs an entry point.
     """
+    if name not in get_args(Space):
+        raise InputError(f"space {name!r} is not known; want one of {', '.join(get_args(Space))}")
     if name == "custom":
         raise InputError(
             "space custom has no space of its own: give an object, or load one with spaces.custom.load_space"
