@@ -26,10 +26,11 @@ SETTINGS = PodSettings("team", "lemon", "0a1b", page_size=2, watch_seconds=1, re
 TOO_OLD = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
 
 
-def trial(index: int, version: int = 1) -> dict[str, Any]:
+def trial(index: int, version: int = 1, uid: str = "first") -> dict[str, Any]:
     return {
         "metadata": {
             "name": f"lemon-{index}",
+            "uid": uid,
             "resourceVersion": str(version),
             "labels": {"nas.bananas.dev/search-uid": "0a1b"},
         },
@@ -216,6 +217,50 @@ async def test_an_answer_that_comes_after_the_watch_does_not_replace_what_the_wa
     server.answer = (201, trial(8, 11))
     await cluster.create_trial({"metadata": {"name": "lemon-8"}})
     assert any(raw.get("status") == {"phase": "Running"} for raw in cluster.trials())
+
+
+def phase(cluster: ApiServerCluster, name: str) -> str | None:
+    (raw,) = [raw for raw in cluster.trials() if raw["metadata"]["name"] == name]
+    found: str | None = raw["status"]["phase"] if "status" in raw else None
+    return found
+
+
+async def test_a_watch_that_lags_does_not_replace_what_an_answer_brought(
+    cluster: ApiServerCluster, server: Server
+) -> None:
+    await cluster.wait(None)
+    server.answer = (200, {**trial(1, 15), "status": {"phase": "Succeeded"}})
+    await cluster.read_trial("lemon-1")
+    assert phase(cluster, "lemon-1") == "Succeeded"  # newer than what was listed
+    server.events.put_nowait({"type": "MODIFIED", "object": {**trial(1, 12), "status": {"phase": "Running"}}})
+    server.events.put_nowait({"type": "ADDED", "object": trial(9, 13)})
+    await until(cluster, lambda: "lemon-9" in names(cluster))
+    assert phase(cluster, "lemon-1") == "Succeeded"
+    server.events.put_nowait({"type": "MODIFIED", "object": {**trial(1, 16), "status": {"phase": "Failed"}}})
+    await until(cluster, lambda: phase(cluster, "lemon-1") == "Failed")
+
+
+async def test_versions_are_compared_as_numbers_and_of_one_uid_only(cluster: ApiServerCluster, server: Server) -> None:
+    await cluster.wait(None)
+    server.events.put_nowait({"type": "MODIFIED", "object": {**trial(1, 99), "status": {"phase": "Running"}}})
+    server.events.put_nowait({"type": "MODIFIED", "object": {**trial(1, 100), "status": {"phase": "Failed"}}})
+    await until(cluster, lambda: phase(cluster, "lemon-1") == "Failed")
+    # Restored from a backup, or of another store: another object, whatever its number.
+    server.events.put_nowait({"type": "ADDED", "object": {**trial(1, 5, "second"), "status": {"phase": "Pending"}}})
+    await until(cluster, lambda: phase(cluster, "lemon-1") == "Pending")
+    server.events.put_nowait({"type": "DELETED", "object": trial(1, 101, "first")})
+    server.events.put_nowait({"type": "ADDED", "object": trial(9, 102)})
+    await until(cluster, lambda: "lemon-9" in names(cluster))
+    assert phase(cluster, "lemon-1") == "Pending"
+    server.events.put_nowait({"type": "DELETED", "object": trial(1, 103, "second")})
+    await until(cluster, lambda: "lemon-1" not in names(cluster))
+
+
+async def test_an_answer_of_another_uid_waits_for_the_watch(cluster: ApiServerCluster, server: Server) -> None:
+    await cluster.wait(None)
+    server.answer = (200, {**trial(1, 50, "second"), "status": {"phase": "Pending"}})
+    await cluster.read_trial("lemon-1")
+    assert phase(cluster, "lemon-1") is None
 
 
 async def test_a_read_trial_is_in_the_view_only_with_our_label(cluster: ApiServerCluster, server: Server) -> None:

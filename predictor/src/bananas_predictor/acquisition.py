@@ -20,6 +20,28 @@ EI_SCALE: Final = 0.2
 """The original divides the standard deviation by 5 in ei."""
 
 
+DRAWN: Final[frozenset[Acquisition]] = frozenset(("its", "ts"))
+"""Those that draw anew for each proposal, so that two of one fit differ."""
+
+
+def penalise(forecasts: NDArray[np.float64], in_flight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, c) forecasts, less a penalty for what a result in flight will tell anyway; (m, p) forecasts of what is in flight.
+
+    A candidate is lowered by its standard deviation over the members times its correlation, member by member, with the one in
+    flight that it is most like: as if that one had turned out a standard deviation worse than expected (a constant liar, after
+    Ginsbourger et al. 2010, on the members' covariance). Without it the proposals of one fit would walk down one
+    ranking, neighbour by neighbour, wherever an acquisition does not draw. A correlation below 0 raises nothing.
+    """
+    if not in_flight.shape[1]:
+        return forecasts
+    own, other = (values - values.mean(axis=0) for values in (forecasts, in_flight))
+    deviations = forecasts.std(axis=0)
+    scales = np.maximum(np.outer(deviations, in_flight.std(axis=0)), 1e-12)
+    correlations = (own.T @ other / len(forecasts) / scales).max(axis=1)
+    lowered: NDArray[np.float64] = forecasts - deviations * np.clip(correlations, 0, 1)
+    return lowered
+
+
 def acquire(
     acquisition: Acquisition,
     forecasts: NDArray[np.float64],

@@ -92,9 +92,12 @@ class Follower:
     def add(self, raw: Raw) -> None:
         """Takes over what a request of ours returned, so that the next round knows of it before the watch does.
 
-        Not where the watch was quicker: what it brought is newer.
+        Not where the watch was quicker and what it brought is newer, nor over an object of another UID: which of the two is
+        there now, only the watch tells.
         """
-        self.objects.setdefault(raw["metadata"]["name"], raw)
+        held = self.objects.setdefault(raw["metadata"]["name"], raw)
+        if _is_same(held, raw):
+            self._keep(raw)
 
     async def list(self) -> str:
         """Lists all pages; the version to watch from."""
@@ -113,7 +116,9 @@ class Follower:
             token = page["metadata"].get("continue")
             if not token:
                 break
-        self.objects = objects
+        self.objects = (
+            objects  # whatever was held: what is newer comes by the watch, and an etcd may have been restored
+        )
         self._saw()
         self.is_synced = True
         self._changed.set()
@@ -144,13 +149,20 @@ class Follower:
 
     def _take(self, kind: str, raw: Raw) -> str:
         self._saw()
+        held = self.objects.get(raw["metadata"]["name"]) if kind != "BOOKMARK" else None
         if kind in ("ADDED", "MODIFIED"):
-            self.objects[raw["metadata"]["name"]] = raw
-        elif kind == "DELETED":
-            self.objects.pop(raw["metadata"]["name"], None)
+            self._keep(raw)
+        elif kind == "DELETED" and held is not None and _is_same(held, raw):
+            del self.objects[raw["metadata"]["name"]]
         if kind != "BOOKMARK":
             self._changed.set()
         return str(raw["metadata"]["resourceVersion"])
+
+    def _keep(self, raw: Raw) -> None:
+        """Takes an object over, unless a newer version of it is held: answers to requests of ours overtake the watch."""
+        held = self.objects.get(raw["metadata"]["name"])
+        if held is None or not _is_same(held, raw) or _version(held) <= _version(raw):
+            self.objects[raw["metadata"]["name"]] = raw
 
     def _saw(self) -> None:
         self.seen_at = monotonic()
@@ -284,6 +296,16 @@ class ApiServerCluster:
             "namespace": self._settings.namespace,
             "plural": plural,
         }
+
+
+def _is_same(one: Raw, other: Raw) -> bool:
+    """Whether they are versions of one object, and not two that bore the name one after the other."""
+    return bool(one["metadata"]["uid"] == other["metadata"]["uid"])
+
+
+def _version(raw: Raw) -> int:
+    """Greater is newer; of one object only, whose versions are whole numbers in every API server that keeps them in etcd."""
+    return int(raw["metadata"]["resourceVersion"])
 
 
 async def _translated(request: Awaitable[object]) -> object:

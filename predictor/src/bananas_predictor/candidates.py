@@ -55,11 +55,15 @@ class KeyMemory:
 
 
 class Spellings:
-    """How the original would have kept the trials (see `SearchSpace`): those of this process, drawn anew for others."""
+    """How the original would have kept the trials (see `SearchSpace`): those that are known here, drawn anew for others."""
 
     def __init__(self) -> None:
         """Of no trial yet."""
         self._known: dict[int, Cells] = {}
+
+    def known(self) -> dict[int, Cells]:
+        """The (1, ...) spellings that are known, by the index of the trial."""
+        return dict(self._known)
 
     def note(self, index: int, spelling: Cells) -> None:
         """A (1, ...) spelling of the trial that is about to be proposed."""

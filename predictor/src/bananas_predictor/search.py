@@ -20,6 +20,7 @@ from bananas_core.api.search import Constraints, Strategy
 from bananas_core.api.trial import Origin
 from bananas_core.errors import ArchitectureError
 from bananas_core.spaces import Architecture, Space
+from bananas_predictor.candidates import Spellings
 from bananas_predictor.errors import InputError
 from bananas_predictor.forecasts import score_forecasts
 from bananas_predictor.health import has_fallen_back, is_no_better_than_chance
@@ -82,8 +83,9 @@ class Search:
         )
         self._known_cells = self._asked.space.pack([result.architecture for result in known])
         self._space = self._asked.space
-        self._strategy = strategy_of(strategy)
-        self._fallback = EvolutionStrategy(strategy) if has_fallback(strategy) else None
+        self._spellings = Spellings()
+        self._strategy = strategy_of(strategy, self._spellings)
+        self._fallback = EvolutionStrategy(strategy, self._spellings) if has_fallback(strategy) else None
         self._records: dict[int, TrialRecord] = {}
         self._cells: dict[int, tuple[Architecture, Cells]] = {}
         self.tell(records)
@@ -102,11 +104,19 @@ class Search:
 
     def to_json(self) -> str:
         """Everything that its proposals follow from; `from_json` reads it."""
-        return state_of(self._asked, self.records).model_dump_json(exclude_none=True)
+        records = self.records
+        spellings = {
+            index: spelling
+            for index, spelling in self._spellings.known().items()
+            if index in self._cells and (spelling != self._cells[index][1]).any()
+        }
+        return state_of(self._asked, records, spellings).model_dump_json(exclude_none=True)
 
     @classmethod
     def from_json(cls, text: str, space: SearchSpace | CustomSpace[Any] | None = None) -> "Search":
         """The search that `to_json` wrote; it proposes what that one would. A space of one's own must be given again.
+
+        What is asked for as urgent is left out: it rests on the last fit, and a search read back has none.
 
         Raises:
             InputError: naming the field that is wrong.
@@ -116,7 +126,7 @@ class Search:
             raise InputError(
                 f"state of a search: space: it is {state.space}; want a space of one's own given where it is custom, only there"
             )
-        return cls(
+        search = cls(
             space if space is not None else state.space,
             state.strategy,
             state.seed,
@@ -127,6 +137,13 @@ class Search:
             repeats=state.repeats,
             known=[Known(known.architecture, known.accuracy) for known in state.known],
         )
+        for index, spelling in state.spellings().items():
+            if not np.array_equal(search._space.settle(spelling)[0], search._cells[index][1]):
+                raise InputError(
+                    f"state of a search: trial {index}: its spelling is one of another architecture; want what to_json wrote"
+                )
+            search._spellings.note(index, spelling)
+        return search
 
     @property
     def asked(self) -> Asked:

@@ -4,9 +4,10 @@ Called by `Search.to_json` and `Search.from_json`. What is written is parsed str
 that names it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bananas_core.api.search import Constraints, Strategy
@@ -14,6 +15,7 @@ from bananas_core.api.trial import Origin, TrialPhase
 from bananas_core.spaces import Architecture, Space
 from bananas_predictor.errors import InputError
 from bananas_predictor.records import Asked, TrialRecord
+from bananas_predictor.spaces import Cells
 from bananas_predictor.spaces.constrained import Constrained
 from bananas_predictor.spaces.costs import NetworkShape
 
@@ -33,6 +35,9 @@ class TrialState(_Frozen):
     validation_accuracy: Fraction | None = None
     origin: Origin | None = None
     repeat: Annotated[int, Field(ge=0)] = 0
+    spelling: Annotated[str | None, Field(pattern=r"^[01]{21}[012]{5}$")] = None
+    """How the strategies of the paper keep it, where that is more than the architecture: the 21 edges of a NASBench-101 cell as
+    it was drawn and its 5 operations, parts on no path included (`spaces.nasbench101_original`)."""
 
 
 class KnownState(_Frozen):
@@ -108,11 +113,23 @@ class SearchState(_Frozen):
             if trial.index in seen:
                 raise InputError(f"state of a search: trials.{place}.index: {trial.index} is there twice")
             seen.add(trial.index)
+            if trial.spelling is not None and state.space != "nasbench101":
+                raise InputError(
+                    f"state of a search: trials.{place}.spelling: a cell of {state.space} has none but itself"
+                )
         return state
 
+    def spellings(self) -> dict[int, Cells]:
+        """The (1, 26) spellings of the trials that have one, by index."""
+        return {
+            trial.index: np.array([[int(digit) for digit in trial.spelling]], dtype=np.int8)
+            for trial in self.trials
+            if trial.spelling is not None
+        }
 
-def state_of(asked: Asked, records: Sequence[TrialRecord]) -> SearchState:
-    """The state of a search."""
+
+def state_of(asked: Asked, records: Sequence[TrialRecord], spellings: Mapping[int, Cells]) -> SearchState:
+    """The state of a search; `spellings` are the (1, 26) ones that differ from their cells, by index."""
     bounds = asked.space if isinstance(asked.space, Constrained) else None
     return SearchState(
         space=asked.space.name,
@@ -131,6 +148,7 @@ def state_of(asked: Asked, records: Sequence[TrialRecord]) -> SearchState:
                 validation_accuracy=record.validation_accuracy,
                 origin=record.origin,
                 repeat=record.repeat,
+                spelling="".join(map(str, spellings[record.index][0].tolist())) if record.index in spellings else None,
             )
             for record in records
         ),

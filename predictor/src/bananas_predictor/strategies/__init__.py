@@ -7,6 +7,7 @@ follow the original's code to the letter where a benchmark table answers; `banan
 from typing import Final, get_args
 
 from bananas_core.api.search import Strategy, StrategyName
+from bananas_predictor.candidates import Spellings
 from bananas_predictor.strategies.bananas import BananasStrategy
 from bananas_predictor.strategies.bananas_paper import BananasPaperStrategy
 from bananas_predictor.strategies.choosing import Choice, ChoosingStrategy, Fit
@@ -19,17 +20,18 @@ __all__ = ["STRATEGIES", "Choice", "ChoosingStrategy", "Fit", "has_fallback", "s
 STRATEGIES: Final[tuple[StrategyName, ...]] = get_args(StrategyName)
 
 
-def strategy_of(settings: Strategy) -> ChoosingStrategy:
-    """The strategy that the settings name."""
+def strategy_of(settings: Strategy, spellings: Spellings | None = None) -> ChoosingStrategy:
+    """The strategy that the settings name; `spellings` is where those of the paper note how they spelled a trial."""
+    spellings = spellings or Spellings()
     match settings.name:
         case "bananas":
             return BananasStrategy(settings)
         case "bananasPaper":
-            return BananasPaperStrategy(settings)
+            return BananasPaperStrategy(settings, spellings)
         case "evolution":
-            return EvolutionStrategy(settings)
+            return EvolutionStrategy(settings, spellings)
         case "localSearch":
-            return LocalSearchStrategy(settings)
+            return LocalSearchStrategy(settings, spellings)
         case "random":
             return RandomStrategy()
 

@@ -1,6 +1,6 @@
 """Our best: BANANAS (arXiv 1910.11858, algorithm 1) with what the benchmarks found to help (docs/search.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from math import ceil
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bananas_core.api.search import Strategy
 from bananas_core.api.trial import Origin
-from bananas_predictor.acquisition import acquire
+from bananas_predictor.acquisition import DRAWN, acquire, penalise
 from bananas_predictor.candidates import Candidates, KeyMemory, KeysOf, draw_far, draw_random, mutate_best
 from bananas_predictor.history import History
 from bananas_predictor.spaces import Cells, Keys
@@ -53,6 +53,8 @@ class _Scored:
     candidates: Candidates
     forecasts: NDArray[np.float64]
     """(m, c)"""
+    predict: Callable[[Cells], NDArray[np.float64]]
+    """(m, n) forecasts of other cells."""
 
 
 class BananasStrategy:
@@ -96,7 +98,10 @@ class BananasStrategy:
             return self._random(history, rng)  # every mutant of the best was tried
         forecasts = scored.forecasts[:, left]
         best_accuracy = float(np.nanmax(history.accuracies))
-        values = acquire(self._settings.acquisition, forecasts, best_accuracy, rng, self._tuning.its_scale)
+        judged = forecasts
+        if self._settings.acquisition not in DRAWN and history.open_count:
+            judged = penalise(forecasts, scored.predict(history.cells[history.is_open]))
+        values = acquire(self._settings.acquisition, judged, best_accuracy, rng, self._tuning.its_scale)
         chosen = int(np.argmax(values))
         row = int(left[chosen])
         origin = Origin(
@@ -143,7 +148,7 @@ class BananasStrategy:
         fitted = fit_ensembles(jobs, stale[0][0]._tuning.ensemble or DEFAULT)
         for (strategy, history, key), ensemble in zip(stale, fitted, strict=True):
             found = strategy._candidates(history)
-            strategy._scored = _Scored(found, ensemble.predict(found.cells))
+            strategy._scored = _Scored(found, ensemble.predict(found.cells), ensemble.predict)
             strategy._key = key
             strategy.fit = Fit(history.result_count, (perf_counter() - start) / len(stale))
 

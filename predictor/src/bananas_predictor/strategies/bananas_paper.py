@@ -45,12 +45,12 @@ class _Scored:
 class BananasPaperStrategy:
     """The published recipe."""
 
-    def __init__(self, settings: Strategy) -> None:
+    def __init__(self, settings: Strategy, spellings: Spellings | None = None) -> None:
         """With the settings of the search; encoding and number of candidates are the paper's own."""
         self.fit: Fit | None = None
         self._settings = settings
         self._enough: Final = max(2, ceil(settings.initial_trials / 2))
-        self._spellings: Final = Spellings()
+        self._spellings: Final = spellings or Spellings()
         self._scored: _Scored | None = None
         self._key: bytes = b""
 

@@ -34,10 +34,10 @@ class LocalSearchStrategy:
 
     fit: Fit | None = None
 
-    def __init__(self, settings: Strategy) -> None:
+    def __init__(self, settings: Strategy, spellings: Spellings | None = None) -> None:
         """With the settings of the search."""
         self._initial: Final = settings.initial_trials
-        self._spellings: Final = Spellings()
+        self._spellings: Final = spellings or Spellings()
         self._neighbours: Cells | None = None
         self._around: tuple[int, bytes] | None = None
 
