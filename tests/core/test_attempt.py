@@ -1,6 +1,8 @@
 """The trainer's half of the contract, where a process of its own is not needed; tests/tables/test_trial.py has the rest."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from bananas_core.attempt import Attempt, run, write_atomically
 from bananas_core.contract import ExitCode, FailureReport, Report
 from bananas_core.errors import AttemptError, Interrupted
+from tests.support.disk import small_disk
 
 
 def trial_file(folder: Path, **changes: Any) -> Path:
@@ -115,3 +118,78 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(
         write_atomically(folder / "file", data)
         assert (folder / "file").read_bytes() == data
         assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_write_that_fails_keeps_the_file_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    write_atomically(tmp_path / "file", "old")
+
+    def full(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(type(error)):
+        write_atomically(tmp_path / "file", "new" * 1000)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_a_file_that_may_no_longer_be_replaced_stays(tmp_path: Path) -> None:
+    """The write itself took so long that another attempt has started: as on a volume that was lost for an hour."""
+    lower = Attempt.start(trial_file(tmp_path, attempt=1))
+    folder = tmp_path / "checkpoints"
+    write_atomically(folder / "file", "of the higher attempt")
+    (folder / "attempt").write_text("2\n")
+    with pytest.raises(AttemptError) as caught:
+        write_atomically(folder / "file", "of the lower attempt", lower.check_fence)
+    assert caught.value.exit_code == ExitCode.FENCED
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "file": "of the higher attempt",
+        "attempt": "2\n",
+    }
+
+
+def test_a_report_is_not_put_in_place_once_a_higher_attempt_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower = Attempt.start(trial_file(tmp_path, attempt=1))
+    synced = os.fsync
+
+    def slow(descriptor: int) -> None:
+        (tmp_path / "checkpoints" / "attempt").write_text("2\n")
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with pytest.raises(AttemptError) as caught:
+        lower.record(good(lower))
+    assert caught.value.exit_code == ExitCode.FENCED
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["attempt"]
+    assert not (tmp_path / "termination").exists()
+
+
+def test_an_attempt_makes_room_of_what_a_killed_one_left_before_its_first_write(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "checkpoints", "64k") as disk:
+        Attempt.start(trial_file(tmp_path, attempt=1))
+        (disk.path / "checkpoint").write_bytes(bytes(20_000))
+        left_over = disk.path / ".checkpoint.host.1.tmp"
+        with pytest.raises(OSError, match="No space left"):
+            left_over.write_bytes(bytes(100_000))
+        with pytest.raises(OSError, match="No space left"):
+            write_atomically(disk.path / "x", bytes(10))
+        second = Attempt.start(trial_file(tmp_path, attempt=2))
+        assert sorted(path.name for path in disk.path.iterdir()) == ["attempt", "checkpoint"]
+        with pytest.raises(OSError, match="No space left"):
+            write_atomically(disk.path / "checkpoint", bytes(50_000))
+        assert (disk.path / "checkpoint").stat().st_size == 20_000
+        second.record(good(second))
+        assert (disk.path / "attempt").read_text() == "2\n"
+
+
+def test_a_void_attempt_leaves_alone_what_the_higher_one_is_writing(tmp_path: Path) -> None:
+    Attempt.start(trial_file(tmp_path, attempt=2))
+    under_way = tmp_path / "checkpoints" / ".checkpoint.host.1.tmp"
+    under_way.write_text("half")
+    with pytest.raises(AttemptError):
+        Attempt.start(trial_file(tmp_path, attempt=1))
+    assert under_way.exists()

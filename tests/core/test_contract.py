@@ -23,9 +23,10 @@ from bananas_core.errors import ContractError
     st.text("0123456789abcdef", max_size=80),
     st.integers(0, 10**12),
     st.integers(1, 10**6),
+    st.integers(0, MAX_COUNT),
 )
 def test_a_report_survives_the_message_and_fits_into_it(
-    accuracy: float, device: str, digest: str, parameters: int, attempt: int
+    accuracy: float, device: str, digest: str, parameters: int, attempt: int, seed: int
 ) -> None:
     want = Report(
         trial_uid="u" * 36,
@@ -34,6 +35,11 @@ def test_a_report_survives_the_message_and_fits_into_it(
         device=device,
         data_digest=digest,
         parameters=parameters,
+        multiply_adds=MAX_COUNT,
+        epochs=MAX_COUNT,
+        test_accuracy=accuracy,
+        seconds=1e9 / 3,
+        split_seed=seed,
     )
     message = want.to_message()
     assert Report.read(message) == want

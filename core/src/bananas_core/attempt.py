@@ -23,6 +23,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -180,13 +181,23 @@ class Attempt:
             text = path.read_text() if path.exists() else "0"
             highest = int(text) if text.strip().isdecimal() else 0
             if highest < own:  # the first time, or a lower attempt that started beside us wrote over our number
-                write_atomically(path, f"{own}\n")
+                self._write_number(path)
         except (OSError, UnicodeDecodeError) as error:
             raise _unusable(self.directory, error) from error
         if highest > own:
             raise AttemptError(
                 ExitCode.FENCED, f"attempt {highest} of trial {self.trial.trial} has started; attempt {own} is void"
             )
+
+    def _write_number(self, path: Path) -> None:
+        number = f"{self.trial.attempt}\n"
+        try:
+            write_atomically(path, number)
+        except OSError:
+            # Full, perhaps of what attempts that were killed were writing. Only then, and only now that no higher one has
+            # started: a lower one that still writes is void.
+            remove_left_over(path.parent)
+            write_atomically(path, number)
 
     def finished_report(self) -> Report | None:
         """The report that an earlier attempt of this trial left, with this attempt's number; None where there is none.
@@ -228,8 +239,9 @@ class Attempt:
         self.check_fence()
         if self.directory is not None:
             try:
-                write_atomically(self.directory / REPORT_FILE, report.to_message())
+                write_atomically(self.directory / REPORT_FILE, report.to_message(), self.check_fence)
             except OSError as error:
+                self.check_fence()  # a higher attempt tidies up, also what this one was writing
                 raise _unusable(self.directory, error) from error
         _terminate(Path(self.trial.termination_file), report.to_message())
 
@@ -260,20 +272,36 @@ def run(program: Callable[[Attempt], Report], trial_file: Path | None = None) ->
     return ExitCode.OK
 
 
-def write_atomically(path: Path, data: str | bytes) -> None:
-    """Writes a file that is there whole or not at all, even after a power cut: a temporary file, fsync, rename, fsync."""
+def write_atomically(path: Path, data: str | bytes, may_replace: Callable[[], object] = lambda: None) -> None:
+    """Writes a file that is there whole or not at all, even after a power cut: a temporary file, fsync, rename, fsync.
+
+    `may_replace` is called between the two and raises where the file must stay as it is: a write to a lost volume can return
+    after an hour. Whatever goes wrong, the temporary file does not stay: a full disk must not stay full because of it.
+    """
     # Host and process: two attempts on one volume are both process 1 of their containers.
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        may_replace()
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):  # the error above is the one to tell
+            temporary.unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def remove_left_over(directory: Path) -> None:
+    """Removes what attempts that were killed while they wrote have left."""
+    for left_over in directory.glob(".*.tmp"):
+        left_over.unlink(missing_ok=True)
 
 
 def _read_trial_file(trial_file: Path | None) -> TrialFile:

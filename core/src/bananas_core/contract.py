@@ -37,6 +37,8 @@ TERMINATION_PATH: Final = "/dev/termination-log"
 REPORT_FILE: Final = "report.json"
 ATTEMPT_FILE: Final = "attempt"
 MAX_MESSAGE_BYTES: Final = 1024
+MAX_DEVICE: Final = 64
+"""Characters of a device's name in a report; a trainer cuts a longer one."""
 MAX_COUNT: Final = 2**63 - 1
 """What the API server stores as an integer: a status with a greater one is refused, and no later one would be written."""
 
@@ -133,8 +135,11 @@ class Report(StatusModel):
     seconds: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="Seconds of training, over all attempts."
     )
-    device: str | None = Field(None, max_length=64, description="Device that trained.")
+    device: str | None = Field(None, max_length=MAX_DEVICE, description="Device that trained.")
     data_digest: str | None = Field(None, max_length=80, pattern="^[0-9a-z:]*$", description="Digest of the data.")
+    split_seed: int | None = Field(
+        None, ge=0, le=MAX_COUNT, description="Seed that chose the validation images; none where there are none."
+    )
 
     @classmethod
     def read(cls, text: str) -> "Report":

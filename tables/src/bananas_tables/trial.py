@@ -96,7 +96,7 @@ def _write_elapsed(attempt: Attempt, seconds: float) -> None:
     attempt.check_fence()
     text = json.dumps({"trialUid": attempt.trial.trial_uid, "seconds": seconds})
     try:
-        write_atomically(attempt.directory / ELAPSED_FILE, text)
+        write_atomically(attempt.directory / ELAPSED_FILE, text, attempt.check_fence)
     except OSError as error:
         raise AttemptError(
             ExitCode.CHECKPOINT_UNUSABLE, f"checkpoint directory {attempt.directory}: {error}"
