@@ -61,7 +61,7 @@ class Processes:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             # A malloc arena for each thread reserves address space that nobody uses, and RLIMIT_AS counts it.
             "MALLOC_ARENA_MAX": "1",
         }

@@ -2,9 +2,12 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from bananas_core.contract import ExitCode
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.drawing import draw
 from bananas_trainer.genotypes import NAMED
+from tests.support.images import pack
 from tests.support.trainer import Processes, wait_until
 
 SMALL = ["epochs=2", "scoreEpochs=1", "channels=1", "layers=2", "batchSize=512", "auxiliary=false", "cutout=0"]
@@ -92,6 +96,12 @@ def test_train_goes_on_after_it_was_killed(processes: Processes, tmp_path: Path)
         (["--genotype", "BANANAS", "--set", "epochs"], 2, "FIELD=VALUE"),
         (["--genotype", "BANANAS", "--set", "epoch=3"], ExitCode.RECIPE_INVALID, "recipe.epoch"),
         (["--genotype", "BANANAS", "--set", "epochs=many"], ExitCode.RECIPE_INVALID, "recipe.epochs: 'many'"),
+        (["--genotype", "BANANAS", "--set", "epochs=["], 2, "--set epochs=[: '[' is no YAML value"),
+        (
+            ["--genotype", "BANANAS", "--set", "dataset=npz"],
+            2,
+            "--data digits: is digits, but the recipe says dataset: npz",
+        ),
         (["--genotype", "BANANAS", "--recipe", "/nowhere.yaml"], 2, "recipe file /nowhere.yaml"),
         (["--genotype", "BANANAS", "--data", "/nowhere.npz"], ExitCode.DATA_MISSING, "/nowhere.npz"),
         (["--genotype", "BANANAS", "--out", "/dev/null/x"], ExitCode.CHECKPOINT_UNUSABLE, "--out /dev/null/x"),
@@ -105,3 +115,96 @@ def test_bad_arguments_are_refused_with_what_would_be_right(
     assert code == want_code
     assert want in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("recipe", "want_code", "want"),
+    [
+        ("epoch: 3", ExitCode.RECIPE_INVALID, "recipe.epoch: no such field"),
+        ("dataset: npz\nfile: data.npz", ExitCode.OK, ""),
+        ("dataset: npz\nfile: below/data.npz", ExitCode.OK, ""),
+        ("file: other.npz", 2, "data.npz: the recipe says file: other.npz; want --data with the path of that file"),
+        ("dataset: cifar10\nfile: x", 2, "data.npz: is npz, but the recipe says dataset: cifar10 (file: x)"),
+    ],
+)
+def test_a_recipe_file_that_names_its_data_must_name_that_of_data(
+    processes: Processes, tmp_path: Path, npz: Callable[..., Path], recipe: str, want_code: int, want: str
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    command: list[str | Path] = ["train", "--genotype", "DARTS_V2", "--out", tmp_path / "out", "--data", npz()]
+    command += ["--recipe", tmp_path / "recipe.yaml", *settings(*SMALL, "batchSize=16")]
+    code, output = processes.run_command(tmp_path, *command)
+    assert want in output
+    assert code == want_code
+    assert "Traceback" not in output
+
+
+def test_a_recipe_file_of_other_data_is_not_trained_on_the_digits(processes: Processes, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("dataset: npz\nfile: data.npz\n")
+    command: list[str | Path] = ["train", "--genotype", "DARTS_V2", "--out", tmp_path / "out"]
+    code, output = processes.run_command(tmp_path, *command, "--recipe", tmp_path / "recipe.yaml", *settings(*SMALL))
+    assert code == 2
+    assert "--data digits: is digits, but the recipe says dataset: npz (file: data.npz)" in output
+
+
+def test_a_name_that_no_recipe_takes_is_told_of_data(
+    processes: Processes, tmp_path: Path, npz: Callable[..., Path]
+) -> None:
+    command: list[str | Path] = [
+        "train",
+        "--genotype",
+        "DARTS_V2",
+        "--out",
+        tmp_path / "out",
+        "--data",
+        npz("my data.npz"),
+    ]
+    code, output = processes.run_command(tmp_path, *command)
+    assert code == 2
+    assert f"--data {tmp_path}/my data.npz: want a name of" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+def test_on_a_terminal_a_person_hears_of_decoded_images_the_data_and_where_it_goes_on(tmp_path: Path) -> None:
+    """Standard output is a terminal; the second call goes on after a checkpoint that the first one has left."""
+    pack(tmp_path / "packed.npz")
+    command: list[str | Path] = [Path(sys.executable).with_name("bananas-trainer"), "train"]
+    command += ["--genotype", "DARTS_V2", "--out"]
+    command += [tmp_path / "out", "--data", tmp_path / "packed.npz"]
+    command += settings(*SMALL, "batchSize=4", "cropPadding=1", "validationFraction=0.5", "epochs=4000")
+    shown = [on_a_terminal(command, tmp_path / "out" / "epochs.jsonl") for _ in range(2)]
+    for text, decoded in zip(shown, ("now", "earlier"), strict=True):
+        assert f"images: file {tmp_path}/packed.npz, decoded {decoded}" in text
+        assert "data digest sha256:" in text
+        assert "split seed 0" in text
+    assert "resumed: epoch" not in shown[0]
+    assert "resumed: epoch" in shown[1]
+
+
+def on_a_terminal(command: list[str | Path], log: Path) -> str:
+    """What both streams say on a terminal until the log is longer than it was; then SIGTERM ends the command."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "500"}
+    before = log.stat().st_size if log.exists() else 0
+    process = subprocess.Popen(command, env=environment, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    with ThreadPoolExecutor(1) as reader:
+        shown = reader.submit(read_to_the_end, ours)
+        wait_until(lambda: log.exists() and log.stat().st_size > before, "an epoch")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == ExitCode.INTERRUPTED
+    os.close(ours)
+    return shown.result()
+
+
+def read_to_the_end(terminal: int) -> str:
+    shown = b""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            return shown.decode()
+        if not part:
+            return shown.decode()
+        shown += part

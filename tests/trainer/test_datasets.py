@@ -1,6 +1,5 @@
 """The readers of CIFAR's folders, of folders of images and of JPEG-packed files: what they read, and what they refuse."""
 
-import io
 import os
 import pickle
 import shutil
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from bananas_core.api.recipe import Recipe
 from bananas_trainer.data import kind_of, load, read
@@ -20,6 +18,7 @@ from bananas_trainer.datasets.cifar import CIFAR10, CIFAR100, Layout
 from bananas_trainer.datasets.npz import load_npz
 from bananas_trainer.datasets.plain_pickle import read_plain_pickle
 from bananas_trainer.errors import DataInvalid, DataMissing
+from tests.support.images import pack, picture
 
 DataFile = Callable[[str], Path]
 
@@ -172,10 +171,6 @@ def test_nothing_of_numpy_is_called_but_what_the_files_need(tmp_path: Path) -> N
 # --- folders of images ---
 
 
-def picture(colour: int | tuple[int, int, int], size: tuple[int, int] = (6, 4)) -> Image.Image:
-    return Image.new("L" if isinstance(colour, int) else "RGB", size, colour)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two classes of 6 x 4 pixels: cats are red in train, dogs green; the test images are blue."""
@@ -253,22 +248,6 @@ def packed(tmp_path: Path) -> Path:
     return pack(folder / "packed.npz")
 
 
-def pack(path: Path, **changes: Any) -> Path:
-    parts = []
-    for n in range(18):
-        content = io.BytesIO()
-        picture((10 * n, 100, 200), (8, 8)).save(content, "JPEG", quality=95)
-        parts.append(content.getvalue())
-    arrays = {
-        "blob": np.frombuffer(b"".join(parts), np.uint8),
-        "offsets": np.cumsum([0, *map(len, parts)]).astype(np.int64),
-        "y_train": np.arange(12) % 3,
-        "y_test": np.arange(6) % 3,
-    }
-    np.savez(path, **{**arrays, **changes})
-    return path
-
-
 def caches(folder: Path) -> list[str]:
     return [path.name for path in folder.glob(".*.decoded.npz")]
 
@@ -318,6 +297,8 @@ def test_a_corrupt_cache_is_passed_over(packed: Path) -> None:
         ({"blob": np.zeros(9, np.float32)}, "want uint8 in one row"),
         ({"y_train": np.full(12, -1)}, "y_train has the label -1"),
         ({"y_test": np.zeros((3, 2), int)}, "y_test has shape (3, 2)"),
+        ({"y_test": np.zeros(0, int)}, "y_test has no labels, so there are no images; want at least one"),
+        ({"y_train": np.zeros(0, int)}, "y_train has no labels"),
     ],
 )
 def test_a_packed_file_that_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], want: str) -> None:

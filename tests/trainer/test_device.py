@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from bananas_trainer.device import allowed_threads
+from bananas_core.contract import Report
+from bananas_trainer.device import allowed_threads, device_name
 from bananas_trainer.settings import share_processors
 
 CPUS = len(os.sched_getaffinity(0))
@@ -51,3 +53,11 @@ def test_the_wait_policy_is_set_before_torch_is_loaded() -> None:
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=100)
+
+
+def test_a_device_of_any_name_fits_into_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition, a slice of it, " * 2
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
+    device = device_name(torch.device("cuda"))
+    assert name.startswith(device)
+    assert Report(trial_uid="u", attempt=1, validation_accuracy=0, device=device).device == device

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from bananas_core.contract import REASON_OF_EXIT_CODE, ExitCode
-from bananas_trainer.command import app
+from bananas_trainer.command import INTERRUPTED_BY_KEYBOARD, app
 from bananas_trainer.recipes import NAMED, fields_of
 from bananas_trainer.settings import CHECKPOINT_SECONDS_VARIABLE, Settings
 
@@ -26,7 +26,7 @@ def test_every_command_is_shown_and_every_flag_exists() -> None:
 def test_every_exit_code_is_listed_with_its_reason() -> None:
     rows = re.findall(r"^\| ([\d, ]+) \| ([\w, ]*) \|", TEXT, re.MULTILINE)
     listed = {int(code): reasons for codes, reasons in rows for code in codes.split(",")}
-    assert listed.keys() == {int(code) for code in ExitCode}
+    assert listed.keys() == {int(code) for code in ExitCode} | {INTERRUPTED_BY_KEYBOARD}
     for code, reason in REASON_OF_EXIT_CODE.items():
         assert reason in listed[code]
 

@@ -1,5 +1,6 @@
 """`evaluate` and `export`: checkpoints in the published form load whole or not at all, and none of them runs."""
 
+import errno
 import json
 import os
 import pickle
@@ -15,12 +16,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bananas_core.contract import ExitCode
+from bananas_core.spaces import Architecture
 from bananas_core.spaces.nasbench101 import Nasbench101Architecture
 from bananas_core.spaces.nasbench201 import Nasbench201Architecture
-from bananas_trainer.errors import CheckpointUnusable
+from bananas_trainer import examining
+from bananas_trainer.errors import CheckpointUnusable, DataInvalid, OutOfDeviceMemory
+from bananas_trainer.examining import score_checkpoint
 from bananas_trainer.genotypes import NAMED
 from bananas_trainer.networks.building import Cell, Shape, build
-from bananas_trainer.published import network_of, read_weights
+from bananas_trainer.published import network_of, read_weights, write_published
 from tests.support.trainer import Processes
 
 SMALL = Shape(channels=2, layers=3, classes=4, image_channels=3, auxiliary=True)
@@ -272,3 +276,41 @@ def test_what_does_not_fit_is_refused(
     assert code == want_code
     assert want in output
     assert "Traceback" not in output
+
+
+def test_images_that_the_network_cannot_halve_are_refused(tmp_path: Path, npz: Callable[..., Path]) -> None:
+    published(tmp_path / "x.pt", shape=Shape(2, 4, 4))
+    data = npz(side=30, channels=3)
+    with pytest.raises(DataInvalid) as caught:
+        score_checkpoint(tmp_path / "x.pt", "BANANAS", Architecture.of(NAMED["BANANAS"]), ("npz", data), 8)
+    for want in (str(data), str(tmp_path / "x.pt"), "4 layers halve an image 2 times", "30 x 30", "multiples of 4"):
+        assert want in str(caught.value)
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_told_to_be_smaller(
+    tmp_path: Path, coloured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The allocator's failure is put in by the test, as in test_memory.py."""
+
+    def too_large(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    published(tmp_path / "x.pt")
+    monkeypatch.setattr(examining, "evaluate", too_large)
+    with pytest.raises(OutOfDeviceMemory, match=r"--batch 4096: does not fit .* want a smaller --batch") as caught:
+        score_checkpoint(tmp_path / "x.pt", "BANANAS", Architecture.of(NAMED["BANANAS"]), ("npz", coloured), 4096)
+    assert caught.value.exit_code == ExitCode.OUT_OF_DEVICE_MEMORY
+
+
+def test_an_export_that_fails_leaves_nothing_beside_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published(tmp_path / "x.pt")
+    network = network_of(NAMED["BANANAS"], read_weights(tmp_path / "x.pt"), "BANANAS")
+    (tmp_path / "out").mkdir()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointUnusable, match="No space left on device"):
+        write_published(tmp_path / "out" / "exported.pt", network)
+    assert list((tmp_path / "out").iterdir()) == []

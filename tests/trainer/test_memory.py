@@ -4,6 +4,7 @@ A limit of the address space would be the real thing on the CPU, but what a proc
 how its heap happens to lie, and so would the test. `test_pod.py` has the one case that does not depend on it.
 """
 
+import re
 from collections.abc import Callable
 from typing import cast
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 from bananas_core.api.recipe import Recipe
-from bananas_trainer.data import load
+from bananas_trainer.data import load, split
 from bananas_trainer.errors import OutOfDeviceMemory
 from bananas_trainer.genotypes import NAMED
 from bananas_trainer.memory import in_two_pieces, is_about_memory, largest_batch_that_fits
+from bananas_trainer.train import Batches, train, try_step
 from bananas_trainer.training import Result, Task
 
 RESULT = cast("Result", object())  # of a training that fitted; nobody here looks into it
@@ -22,6 +24,11 @@ RESULT = cast("Result", object())  # of a training that fitted; nobody here look
 
 def task_of(recipe: Recipe) -> Task:
     return Task(NAMED["DARTS_V2"], recipe, load(recipe, None), 0, 1, torch.device("cpu"))
+
+
+def step_of(task: Task) -> Callable[[int], None]:
+    """The step that finds out what fits."""
+    return lambda size: try_step(task, split(task.data.y_train, task.recipe.validation_fraction), size)
 
 
 def too_large_for(batch: int, task: Task) -> Callable[[int], Result]:
@@ -43,7 +50,7 @@ def test_a_batch_that_does_not_fit_is_tried_once_more_in_halves(
     task = task_of(quick_recipe(batch_size=512))
     tried: list[int] = []
     run = too_large_for(256, task)
-    assert in_two_pieces(task, lambda pieces: (tried.append(pieces), run(pieces))[1]) is RESULT
+    assert in_two_pieces(task, lambda pieces: (tried.append(pieces), run(pieces))[1], step_of(task)) is RESULT
     assert tried == [1, 2]
     told = str(caplog.records[0].__dict__)
     assert "recipe.batchSize 512 does not fit the memory of cpu; going on in two halves" in told
@@ -52,7 +59,7 @@ def test_a_batch_that_does_not_fit_is_tried_once_more_in_halves(
 def test_halves_that_do_not_fit_either_are_told_a_batch_that_does(quick_recipe: Callable[..., Recipe]) -> None:
     task = task_of(quick_recipe(batch_size=512))
     with pytest.raises(OutOfDeviceMemory) as caught:
-        in_two_pieces(task, too_large_for(100, task))
+        in_two_pieces(task, too_large_for(100, task), step_of(task))
     assert "recipe.batchSize 512 with channels 1 and layers 2 does not fit" in str(caught.value)
     assert "recipe.batchSize 128 would fit" in str(caught.value)
 
@@ -60,20 +67,66 @@ def test_halves_that_do_not_fit_either_are_told_a_batch_that_does(quick_recipe: 
 def test_a_recipe_that_forbids_halves_is_told_the_half_that_would_fit(quick_recipe: Callable[..., Recipe]) -> None:
     task = task_of(quick_recipe(batch_size=512, halve_batch=False))
     with pytest.raises(OutOfDeviceMemory, match=r"recipe\.batchSize 256 would fit"):
-        in_two_pieces(task, too_large_for(256, task))
+        in_two_pieces(task, too_large_for(256, task), step_of(task))
 
 
 def test_an_error_of_another_kind_passes_through(quick_recipe: Callable[..., Recipe]) -> None:
     def run(pieces: int) -> Result:
         raise RuntimeError(f"a bug in piece {pieces}")
 
+    task = task_of(quick_recipe())
     with pytest.raises(RuntimeError, match="a bug in piece 1"):
-        in_two_pieces(task_of(quick_recipe()), run)
+        in_two_pieces(task, run, step_of(task))
 
 
 def test_the_largest_batch_is_found_by_a_real_step(quick_recipe: Callable[..., Recipe]) -> None:
-    assert largest_batch_that_fits(task_of(quick_recipe()), 64) == 64
-    assert largest_batch_that_fits(task_of(quick_recipe()), 1) is None
+    task = task_of(quick_recipe())
+    assert largest_batch_that_fits(task, step_of(task), 64) == 64
+    assert largest_batch_that_fits(task, step_of(task), 1) is None
+
+
+def test_the_largest_batch_is_the_first_whose_step_has_room(quick_recipe: Callable[..., Recipe]) -> None:
+    task, tried = task_of(quick_recipe()), []
+
+    def step(size: int) -> None:
+        tried.append(size)
+        if size > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert largest_batch_that_fits(task, step, 128) == 16
+    assert tried == [128, 64, 32, 16]
+
+
+def test_validation_is_halved_with_the_training(quick_recipe: Callable[..., Recipe]) -> None:
+    task = task_of(quick_recipe(batch_size=64))
+    batches = Batches(task, split(task.data.y_train, task.recipe.validation_fraction))
+    for pieces, want in ((1, 128), (2, 64)):
+        sizes = [len(labels) for _, labels in batches.validation(pieces)]
+        assert sizes[0] == max(sizes) == want
+        assert sum(sizes) == 431
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is at hand")
+def test_the_batch_that_is_advised_on_a_gpu_trains_there(quick_recipe: Callable[..., Recipe]) -> None:
+    """The limit is twice what 64 images need, so 512 and their halves do not fit, and some smaller batch does."""
+    fields = {"channels": 64, "layers": 8, "epochs": 1, "score_epochs": 1}
+
+    def task(batch_size: int) -> Task:
+        recipe = quick_recipe(batch_size=batch_size, **fields)
+        return Task(NAMED["DARTS_V2"], recipe, load(recipe, None), 0, 1, torch.device("cuda"))
+
+    train(task(64), None, lambda _: None)
+    limit = 2 * torch.cuda.max_memory_reserved() / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(limit)
+    try:
+        with pytest.raises(OutOfDeviceMemory) as caught:
+            train(task(512), None, lambda _: None)
+        advised = re.search(r"recipe\.batchSize (\d+) would fit", str(caught.value))
+        assert advised is not None
+        assert train(task(int(advised[1])), None, lambda _: None).validation_accuracy is not None
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_what_is_about_memory_is_told_from_what_is_not() -> None:

@@ -1,5 +1,6 @@
 """Training that is killed in the middle of epochs, at more than twenty points, gives the same weights bit for bit."""
 
+import json
 import re
 import signal
 import time
@@ -16,7 +17,8 @@ from tests.support.trainer import Processes, wait_until
 pytestmark = pytest.mark.slow
 
 Trial = Callable[..., TrialFile]
-RECIPE = {"epochs": 8, "batch_size": 64}  # 16 steps an epoch
+RECIPE = {"epochs": 8, "batch_size": 64}
+STEPS = 16  # of an epoch
 AFTER_EVERY_STEP = {"BANANAS_CHECKPOINT_SECONDS": "0"}
 KILLS = 20
 
@@ -58,6 +60,17 @@ def test_killed_at_twenty_points_within_epochs_it_gives_the_same_weights(
     assert (folder / "weights.safetensors").read_bytes() == weights(processes, trial, tmp_path, want)
     assert points == sorted(set(points))  # each attempt got further than the one before
     assert sum(step > 0 for _, step in points) >= KILLS // 2
+    lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [*range(1, RECIPE["epochs"] + 1)]
+    for (
+        line
+    ) in lines:  # every step of it is of one attempt, in their order; the one that ended it may only have validated
+        attempts, steps = zip(*line["attempts"], strict=True)
+        assert sum(steps) == STEPS
+        assert list(attempts) == sorted(set(attempts))
+        assert attempts[-1] <= line["attempt"]
+        assert line["pieces"] == 1
+    assert any(len(line["attempts"]) > 2 for line in lines)
 
 
 def test_sigterm_keeps_the_steps_of_the_epoch(

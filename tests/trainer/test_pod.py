@@ -37,6 +37,7 @@ def test_the_command_of_the_container_trains_and_reports(tmp_path: Path, trial: 
     assert report.device == "cpu, 1 thread"
     assert report.data_digest is not None
     assert report.data_digest.startswith("sha256:")
+    assert report.split_seed == 0
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "torch" in loaded
     assert not loaded & {"sklearn", "scipy", "torch._dynamo", "sympy"}

@@ -15,9 +15,11 @@ from bananas_trainer.curve import to_csv, to_svg
 from bananas_trainer.data import load
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.genotypes import NAMED
+from bananas_trainer.published import read_weights
 from bananas_trainer.recipes import FINAL, PROXY, SEARCH, recipe_of
 from bananas_trainer.train import train
 from bananas_trainer.training import Task
+from bananas_trainer.weights import trained_of
 from tests.support.trainer import Processes
 
 PAPER = {
@@ -59,7 +61,7 @@ def test_every_number_has_a_source(name: str) -> None:
     fields = {"search": SEARCH, "proxy": PROXY, "final": FINAL}[name]
     assert all(setting.source for setting in fields.values())
     unnamed = set(Recipe.model_fields) - set(fields)
-    assert unnamed == {"dataset", "file", "classes", "halve_batch"}
+    assert unnamed == {"dataset", "file", "classes"}
 
 
 def test_a_final_training_has_no_validation_images_and_one_test(quick_recipe: Callable[..., Recipe]) -> None:
@@ -71,6 +73,23 @@ def test_a_final_training_has_no_validation_images_and_one_test(quick_recipe: Ca
     assert result.validation_accuracy is None
     assert result.test_accuracy is not None
     assert 0 <= result.test_accuracy <= 1
+
+
+def test_the_weights_say_which_seed_chose_the_validation_images(
+    processes: Processes, tmp_path: Path, quick_recipe: Callable[..., Recipe]
+) -> None:
+    small = quick_recipe(epochs=1, score_epochs=1).model_dump(exclude={"dataset", "file", "classes"})
+    for fraction, want in ((0.3, 0), (0, None)):
+        out = tmp_path / str(fraction)
+        changes = {**small, "validation_fraction": fraction, "test_at_end": True}
+        sets = [part for field, value in changes.items() for part in ("--set", f"{field}={json.dumps(value)}")]
+        code, output = processes.run_command(tmp_path, "train", "--genotype", "DARTS_V2", "--out", out, *sets)
+        assert code == 0
+        assert json.loads(output.splitlines()[-1]).get("splitSeed") == want
+        weights = read_weights(out)
+        trained = trained_of(weights.path, weights.metadata)
+        assert trained is not None
+        assert trained.split_seed == want
 
 
 def test_without_validation_images_the_test_must_be_asked_for(processes: Processes, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 Trial = Callable[..., TrialFile]
 EPOCHS = 5
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +91,13 @@ def test_killed_at_any_time_it_gives_the_same_weights(
 
 
 @pytest.mark.parametrize(
-    ("file", "epochs_told"),
-    [("checkpoint-00003.safetensors", 2), ("weights.safetensors", EPOCHS), ("report.json", EPOCHS)],
+    ("file", "epochs_told", "number"),
+    [
+        ("checkpoint-00003.safetensors", 2, signal.SIGKILL),
+        ("checkpoint-00003.safetensors", 2, signal.SIGTERM),
+        ("weights.safetensors", EPOCHS, signal.SIGKILL),
+        ("weights.safetensors", EPOCHS, signal.SIGTERM),
+    ],
 )
 def test_killed_in_the_middle_of_a_write_it_gives_the_same_weights(
     processes: Processes,
@@ -99,22 +106,165 @@ def test_killed_in_the_middle_of_a_write_it_gives_the_same_weights(
     want_weights: dict[str, bytes],
     file: str,
     epochs_told: int,
+    number: signal.Signals,
 ) -> None:
-    """The temporary file is a pipe that nobody reads, so the write never ends."""
+    """The temporary file is a pipe with room for one page, so the write stops after that."""
     want = uninterrupted(processes, trial, tmp_path, want_weights)
     running = processes.start(trial(recipe={"epochs": EPOCHS}))
     folder = tmp_path / "checkpoints"
-    wait_until(folder.exists, "the directory")
-    os.mkfifo(folder / f".{file}.{os.uname().nodename}.{running.pid}.tmp")
-    wait_until(lambda: len(running.events("epoch")) == epochs_told, "the epoch before the write")
-    assert alive(running)
-    running.kill(signal.SIGKILL)
-    assert processes.wait(running) == -signal.SIGKILL
+    wait_until(lambda: running.events("training") != [], "the start, which removes what it finds left over")
+    pipe = folder / f".{file}.{os.uname().nodename}.{running.pid}.tmp"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        fcntl(reader, F_SETPIPE_SZ, PAGE)
+        wait_until(lambda: first_bytes(reader) != b"", "the first bytes of the write")
+        wait_until(lambda: len(running.events("epoch")) == epochs_told, "the epochs before the write")
+        assert alive(running)
+        running.kill(number)
+        if number is signal.SIGTERM and file.startswith("weights"):  # it goes on, as there is a result
+            assert alive(running)
+            running.kill(signal.SIGKILL)
+            number = signal.SIGKILL
+        assert processes.wait(running) == (ExitCode.INTERRUPTED if number is signal.SIGTERM else -signal.SIGKILL)
+    finally:
+        os.close(reader)
     assert not (folder / "report.json").exists()
     assert processes.run(trial(2, recipe={"epochs": EPOCHS})) == ExitCode.OK
     assert (folder / "weights.safetensors").read_bytes() == want
     assert [attempt for attempt, _ in epochs_logged(tmp_path)] == [1] * epochs_told + [2] * (EPOCHS - epochs_told)
     assert list(folder.glob(".*.tmp")) == []
+
+
+def first_bytes(reader: int) -> bytes:
+    try:
+        return os.read(reader, 8)
+    except BlockingIOError:
+        return b""
+
+
+class Gate:
+    """The fence of a running attempt as a pipe: it stands at every look at the fence until it is told a number.
+
+    Each look gets a pipe of its own, since a second number in the same would be read as one with the first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "attempt"
+        wait_until(self._path.exists, "the first number")
+        self._replace()
+
+    def _replace(self) -> None:
+        os.mkfifo(self._folder / "gate")
+        (self._folder / "gate").replace(self._path)
+
+    def _next_look(self) -> int:
+        found: list[int] = []
+
+        def looks() -> bool:
+            try:
+                found.append(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:  # nobody has it open for reading
+                return False
+            return True
+
+        wait_until(looks, "a look at the fence")
+        return found[0]
+
+    def hold_before_rename_of(self, file: str) -> int:
+        """Lets everything pass until the file is written and has yet to be renamed; gives the look that holds it up."""
+        while True:
+            look = self._next_look()
+            if list(self._folder.glob(f".{file}.*.tmp")):
+                return look
+            self._replace()
+            self.answer(look, "1\n")
+
+    @staticmethod
+    def answer(look: int, number: str) -> None:
+        """What the look finds."""
+        os.write(look, number.encode())
+        os.close(look)
+
+    def remove(self, number: str) -> None:
+        """From here on the fence is a file again."""
+        (self._folder / "gate").write_text(number)
+        (self._folder / "gate").replace(self._path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("file", ["checkpoint-00003.safetensors", "weights.safetensors", "report.json"])
+def test_killed_between_write_and_rename_it_gives_the_same_weights(
+    processes: Processes,
+    trial: Trial,
+    tmp_path: Path,
+    want_weights: dict[str, bytes],
+    file: str,
+    number: signal.Signals,
+) -> None:
+    want = uninterrupted(processes, trial, tmp_path, want_weights)
+    folder = tmp_path / "checkpoints"
+    running = processes.start(trial(recipe={"epochs": EPOCHS}))
+    gate = Gate(folder)
+    look = gate.hold_before_rename_of(file)
+    (written,) = folder.glob(f".{file}.*.tmp")
+    assert written.stat().st_size > 0
+    assert not (folder / file).exists()
+    running.kill(number)
+    gate.remove("1\n")
+    if number is signal.SIGKILL:
+        assert processes.wait(running) == -signal.SIGKILL
+        os.close(look)
+    else:  # it ends what it is writing; a result that is there is told
+        gate.answer(look, "1\n")
+        want_code = ExitCode.INTERRUPTED if file.startswith("checkpoint") else ExitCode.OK
+        assert processes.wait(running) == want_code
+        assert (folder / file).exists()
+    assert processes.run(trial(2, recipe={"epochs": EPOCHS})) == ExitCode.OK
+    assert (folder / "weights.safetensors").read_bytes() == want
+    assert [epoch for _, epoch in epochs_logged(tmp_path)] == [*range(1, EPOCHS + 1)]
+
+
+@pytest.mark.parametrize("file", ["checkpoint-00003.safetensors", "weights.safetensors", "report.json"])
+def test_a_write_that_ends_after_a_higher_attempt_has_started_renames_nothing(
+    processes: Processes, trial: Trial, tmp_path: Path, file: str
+) -> None:
+    """As on a volume that was lost in the middle of the write and came back."""
+    folder = tmp_path / "checkpoints"
+    running = processes.start(trial(recipe={"epochs": EPOCHS}))
+    gate = Gate(folder)
+    look = gate.hold_before_rename_of(file)
+    gate.remove("2\n")
+    gate.answer(look, "2\n")
+    assert processes.wait(running) == ExitCode.FENCED
+    assert not (folder / file).exists()
+    assert list(folder.glob(".*.tmp")) == []
+    assert (folder / "attempt").read_text() == "2\n"
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"attempt":1,"epo', None])
+def test_a_torn_last_line_of_the_log_of_epochs_is_written_whole(
+    processes: Processes, trial: Trial, tmp_path: Path, want_weights: dict[str, bytes], torn: str | None
+) -> None:
+    """None is the whole line without its end. The checkpoint is written first, so the line is that of its last epoch."""
+    want = uninterrupted(processes, trial, tmp_path, want_weights)
+    folder = tmp_path / "checkpoints"
+    running = processes.start(trial(recipe={"epochs": EPOCHS}))
+    gate = Gate(folder)
+    look = gate.hold_before_rename_of("checkpoint-00004.safetensors")
+    running.kill(signal.SIGKILL)
+    processes.wait(running)
+    os.close(look)
+    gate.remove("1\n")
+    log = folder / "epochs.jsonl"
+    lines = log.read_text().splitlines()
+    assert len(lines) == 3
+    log.write_text("\n".join([*lines[:2], lines[2] if torn is None else torn]))
+    assert processes.run(trial(2, recipe={"epochs": EPOCHS})) == ExitCode.OK
+    assert log.read_text().splitlines()[:3] == lines
+    assert [epoch for _, epoch in epochs_logged(tmp_path)] == [*range(1, EPOCHS + 1)]
+    assert (folder / "weights.safetensors").read_bytes() == want
 
 
 def test_sigterm_in_a_long_step_ends_the_attempt_at_once(processes: Processes, trial: Trial) -> None:

@@ -4,7 +4,7 @@ Called by `command.py` only. torch is not loaded here.
 """
 
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import typer
@@ -55,11 +55,17 @@ def recipe_of(name_or_file: str | None, settings: list[str], source: tuple[Kind,
     """
     kind, path = source
     fields = {**_named_or_file(name_or_file), **_fields(settings)}
+    _check_data(fields, kind, path)
     try:
         return Recipe.model_validate({**fields, "dataset": kind, "file": None if kind == "digits" else path.name})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
+        if field == "file":
+            raise Usage(
+                f"--data {path}: want a name of at most 253 letters, digits, '.', '_' and '-' with no spaces, as a recipe "
+                f"takes it; rename it, or make a link of such a name"
+            ) from error
         if first["type"] == "extra_forbidden":
             known = ", ".join(str(info.alias) for info in Recipe.model_fields.values())
             raise RecipeInvalid(f"recipe.{field}: no such field; there are {known}") from error
@@ -124,13 +130,32 @@ def _named_or_file(name_or_file: str | None) -> dict[str, Any]:
     return {_snake(str(name)): value for name, value in fields.items()}
 
 
+def _check_data(fields: dict[str, Any], kind: Kind, path: Path) -> None:
+    """The data of a training is that of --data; a recipe that came out of a search names its own, which must be the same."""
+    wanted, file = fields.get("dataset", kind), fields.get("file")
+    given = DIGITS if kind == "digits" else str(path)
+    if wanted != kind:
+        of = f" (file: {file})" if file is not None else ""
+        raise Usage(
+            f"--data {given}: is {kind}, but the recipe says dataset: {wanted}{of}; want --data with the path of that data, "
+            f"or a recipe without dataset and file"
+        )
+    if file is not None and (kind == "digits" or PurePosixPath(str(file)).name != path.name):
+        raise Usage(
+            f"--data {given}: the recipe says file: {file}; want --data with the path of that file, or a recipe without file"
+        )
+
+
 def _fields(settings: list[str]) -> dict[str, Any]:
     fields = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise Usage(f"--set {setting}: want FIELD=VALUE, such as epochs=10")
-        fields[_snake(name)] = yaml.safe_load(value)
+        try:
+            fields[_snake(name)] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise Usage(f"--set {setting}: {value!r} is no YAML value; want FIELD=VALUE, such as epochs=10") from error
     return fields
 
 

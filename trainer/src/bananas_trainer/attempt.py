@@ -33,7 +33,7 @@ def train_attempt(
         raise ContractBroken("trial file: recipe: not set; this trainer trains by a recipe, not from a table")
 
     from bananas_trainer.checkpoint import Checkpoints  # noqa: PLC0415 - loads torch, as do the others
-    from bananas_trainer.data import load  # noqa: PLC0415
+    from bananas_trainer.data import SPLIT_SEED, load  # noqa: PLC0415
     from bananas_trainer.device import choose_device, device_name  # noqa: PLC0415
     from bananas_trainer.networks.counting import measure  # noqa: PLC0415
     from bananas_trainer.train import train  # noqa: PLC0415
@@ -54,6 +54,7 @@ def train_attempt(
     data = load(recipe, *folders)
     result = train(Task(architecture, recipe, data, trial.seed, trial.attempt, device), checkpoints, tell)
     size = measure(result.network, data.image_shape)
+    split_seed = SPLIT_SEED if recipe.validation_fraction else None
     accuracy = result.validation_accuracy if result.validation_accuracy is not None else result.test_accuracy
     report = attempt.report(
         validation_accuracy=accuracy,  # without validation images that of the test images, as in a final training
@@ -64,11 +65,12 @@ def train_attempt(
         seconds=round(result.seconds, 3),
         device=device_name(device),
         data_digest=data.digest,
+        split_seed=split_seed,
     )
     interruption.disarm()
     if checkpoints is not None:
         checkpoints.write_curve(result.history)
-        checkpoints.write_weights(result.network, metadata_of(trial.architecture, result.normalise))
+        checkpoints.write_weights(result.network, metadata_of(trial.architecture, result.normalise, split_seed))
         attempt.record(report)  # durable before the checkpoints go
         checkpoints.drop()
     return report

@@ -4,7 +4,7 @@
                                           metadata, the history of the epochs and a checksum
     checkpoint-00007-000123.safetensors   the same after 123 steps of the next one, with the state of its random numbers and
                                           its loss so far (`part.*`); written on SIGTERM, and now and then
-    epochs.jsonl                          one line for each trained epoch: which attempt ended it
+    epochs.jsonl                          one line for each trained epoch: which attempts trained how many of its steps
     curve.csv, curve.svg                  loss, accuracy, learning rate and images per second of every epoch
     weights.safetensors                   the trained network, under the names of its state_dict
 
@@ -28,12 +28,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from bananas_core.attempt import Attempt, write_atomically
+from bananas_core.attempt import Attempt, remove_left_over, write_atomically
 from bananas_core.model import Model
 from bananas_trainer.curve import write_curve
 from bananas_trainer.epoch import EpochRecord
 from bananas_trainer.errors import CheckpointUnusable
-from bananas_trainer.log import log, warn
+from bananas_trainer.log import notice, warn
 from bananas_trainer.networks.building import Network
 from bananas_trainer.published import WEIGHTS_FILE
 from bananas_trainer.training import Part, State
@@ -51,6 +51,7 @@ class _Part(Model):
     steps: int
     images: int
     seconds: float
+    attempts: tuple[tuple[int, int], ...] = ()
 
 
 class _Header(Model):
@@ -104,14 +105,15 @@ class Checkpoints:
         header = _Header(
             trial_uid=self._uid,
             history=tuple(state.history),
-            part=_Part(steps=part.steps, images=part.images, seconds=part.seconds) if part is not None else None,
+            part=_part_of(part, self._attempt.trial.attempt) if part is not None else None,
             pieces=state.pieces,
             checksum=_checksum(tensors),
         )
         content = to_safetensors(tensors, metadata={_METADATA_KEY: header.model_dump_json(by_alias=True)})
         steps = f"-{part.steps:06}" if part is not None else ""
         with self._writing():
-            write_atomically(self._folder / f"checkpoint-{state.epoch:05}{steps}.safetensors", content)
+            path = self._folder / f"checkpoint-{state.epoch:05}{steps}.safetensors"
+            write_atomically(path, content, self._attempt.check_fence)
             for old in _checkpoints(self._folder)[:-_KEPT]:
                 old.unlink(missing_ok=True)
         self.unsaved, self._saved_at = False, time.monotonic()
@@ -119,8 +121,7 @@ class Checkpoints:
     def restore(self, state: State) -> None:
         """Brings a fresh state to the newest checkpoint that can be read; a corrupt one is passed over with a warning."""
         with self._writing():
-            for left_over in self._folder.glob(".*.tmp"):  # of attempts that were killed while they wrote
-                left_over.unlink(missing_ok=True)
+            remove_left_over(self._folder)
             for path in reversed(_checkpoints(self._folder)):
                 try:
                     header, tensors = _read(path)
@@ -136,14 +137,15 @@ class Checkpoints:
                 if state.history:
                     _mend_log(self._folder, state.history[-1])
                 steps = {"steps": state.part.steps} if state.part is not None else {}
-                log("resumed", epoch=state.epoch, checkpoint=path.name, **steps)
+                notice("resumed", epoch=state.epoch, checkpoint=path.name, **steps)
                 return
 
     def write_weights(self, network: Network, metadata: dict[str, str]) -> None:
         """Writes the trained network."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
         with self._writing():
-            write_atomically(self._folder / WEIGHTS_FILE, to_safetensors(weights, metadata=metadata))
+            content = to_safetensors(weights, metadata=metadata)
+            write_atomically(self._folder / WEIGHTS_FILE, content, self._attempt.check_fence)
 
     def write_curve(self, history: Sequence[EpochRecord]) -> None:
         """Writes the curve of a whole training."""
@@ -179,6 +181,10 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [path for _, _, path in sorted((int(match[1]), int(match[2] or 0), path) for match, path in found)]
 
 
+def _part_of(part: Part, attempt: int) -> _Part:
+    return _Part(steps=part.steps, images=part.images, seconds=part.seconds, attempts=part.attempts(attempt))
+
+
 def _tensors_of(state: State) -> dict[str, Tensor]:
     tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
     tensors |= {f"momentum.{name}": tensor for name, tensor in state.optimiser.buffers.items()}
@@ -202,7 +208,8 @@ def _put(state: State, header: _Header, tensors: dict[str, Tensor]) -> None:
         generator = torch.Generator(device)
         generator.set_state(tensors["part.generator"])
         loss = tensors["part.loss"].to(device)
-        state.part = Part(generator, loss, header.part.steps, header.part.images, header.part.seconds)
+        kept = header.part
+        state.part = Part(generator, loss, kept.steps, kept.images, kept.seconds, kept.attempts)
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
@@ -242,9 +249,17 @@ def _mend_log(folder: Path, last: EpochRecord) -> None:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         write_atomically(path, whole)
-    if _line(last) not in whole.splitlines():
+    if last not in map(_record_of, whole.splitlines()):
         _append_to_log(folder, last)
 
 
 def _line(record: EpochRecord) -> bytes:
     return record.model_dump_json(by_alias=True).encode()
+
+
+def _record_of(line: bytes) -> EpochRecord | None:
+    """None where a damaged disk made something else of it."""
+    try:
+        return EpochRecord.model_validate_json(line)
+    except ValidationError:
+        return None

@@ -29,7 +29,7 @@ from bananas_trainer.showing import epochs_shown, show_report
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 _USAGE: Final = 2
-_INTERRUPTED_BY_KEYBOARD: Final = 130
+INTERRUPTED_BY_KEYBOARD: Final = 130
 _ENDED_BY_SIGTERM: Final = "ended by SIGTERM; the same command goes on from the last checkpoint"
 _MEMORY_BATCH: Final = 96  # images; the batch of the search recipe
 
@@ -199,7 +199,7 @@ def _errors_told() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
         _complain("interrupted; the same command goes on from the last checkpoint")
-        raise typer.Exit(_INTERRUPTED_BY_KEYBOARD) from error
+        raise typer.Exit(INTERRUPTED_BY_KEYBOARD) from error
 
 
 def _complain(message: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from bananas_core.contract import MAX_DEVICE
+
 
 def choose_device() -> torch.device:
     """The visible GPU, else the CPU with its threads set."""
@@ -21,9 +23,9 @@ def choose_device() -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The device, for a report: at most 128 characters."""
+    """The device, for a report: at most as many characters as that takes."""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)[:128]
+        return torch.cuda.get_device_name(device)[:MAX_DEVICE]
     threads = torch.get_num_threads()
     return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
 

@@ -9,6 +9,7 @@ class EpochRecord(Model):
     """One trained epoch; a line of `epochs.jsonl`."""
 
     attempt: int
+    """The one that ended it."""
     epoch: int
     """Epochs done, from 1."""
     loss: float
@@ -19,6 +20,10 @@ class EpochRecord(Model):
     seconds: float
     images_per_second: float = 0
     """Of training, without validation."""
+    attempts: tuple[tuple[int, int], ...] = ()
+    """(attempt, steps that it trained) of all that had a part in the epoch; none in a record of an older trainer."""
+    pieces: int = 1
+    """Parts of a batch whose gradients were added up."""
 
 
 Tell = Callable[[EpochRecord], None]

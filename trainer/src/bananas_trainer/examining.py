@@ -15,12 +15,14 @@ from bananas_core.spaces.nasbench101 import MAX_VERTICES
 from bananas_trainer.data import normalisation, read
 from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.device import choose_device, device_name
-from bananas_trainer.errors import CheckpointUnusable, DataInvalid, RecipeInvalid
+from bananas_trainer.errors import CheckpointUnusable, DataInvalid, OutOfDeviceMemory, RecipeInvalid
 from bananas_trainer.evaluate import evaluate
+from bananas_trainer.fitting import problem_of_sides
+from bananas_trainer.memory import is_about_memory
 from bananas_trainer.networks.building import LARGE_SHAPE, PUBLISHED_SHAPES, STACKS, Network, Shape, build
 from bananas_trainer.networks.counting import measure, training_memory
 from bananas_trainer.networks.darts import Stem
-from bananas_trainer.published import Weights, network_of, read_weights, write_published
+from bananas_trainer.published import Weights, network_of, read_weights, shape_of, write_published
 from bananas_trainer.weights import Trained, trained_of
 
 
@@ -34,12 +36,20 @@ def score_checkpoint(
     """
     network, weights, trained = _load(checkpoint, name, architecture)
     data = read(*source)
-    _check(weights, network, data)
+    _check(weights, network, architecture, data)
     device = choose_device()
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     began = time.monotonic()
     normalise = trained.normalise if trained is not None else normalisation(data.x_train)
-    score = evaluate(network, data.x_test, data.y_test, normalise, batch)
+    try:
+        score = evaluate(network, data.x_test, data.y_test, normalise, batch)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_about_memory(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise OutOfDeviceMemory(
+            f"--batch {batch}: does not fit the memory of {device_name(device)}; want a smaller --batch ({reason})"
+        ) from error
     size = measure(network, data.image_shape)
     return {
         "data": data.name,
@@ -117,7 +127,7 @@ def _load(checkpoint: Path, name: str, architecture: Architecture) -> tuple[Netw
     return network_of(architecture.published, weights, name), weights, trained
 
 
-def _check(weights: Weights, network: Network, data: Dataset) -> None:
+def _check(weights: Weights, network: Network, architecture: Architecture, data: Dataset) -> None:
     classes = network.classifier.out_features
     if classes != data.classes:
         raise DataInvalid(f"{data.name}: {data.classes} classes, but {weights.path} tells {classes} apart")
@@ -126,3 +136,7 @@ def _check(weights: Weights, network: Network, data: Dataset) -> None:
         raise DataInvalid(
             f"{data.name}: images of {data.image_shape[0]} channels, but {weights.path} takes images of {channels}"
         )
+    cell = architecture.published
+    shape = shape_of(cell, weights)
+    if problem := problem_of_sides(cell, shape.layers, shape.stem, data):
+        raise DataInvalid(f"{data.name}: the network in {weights.path} does not take them: {problem}")

@@ -9,7 +9,7 @@ from bananas_trainer.data import Split
 from bananas_trainer.datasets.dataset import Dataset
 from bananas_trainer.errors import RecipeInvalid
 from bananas_trainer.networks.building import PUBLISHED_SHAPES, STACKS, Cell, halvings
-from bananas_trainer.networks.darts import AUXILIARY_SIDES, LARGE_AUXILIARY_SIDES, STEM_FACTORS
+from bananas_trainer.networks.darts import AUXILIARY_SIDES, LARGE_AUXILIARY_SIDES, STEM_FACTORS, Stem
 
 
 def check_recipe(recipe: Recipe, cell: Cell, data: Dataset, parts: Split) -> None:
@@ -63,15 +63,10 @@ def _of_space(recipe: Recipe, cell: Cell) -> Iterator[str]:
 def _of_images(recipe: Recipe, cell: Cell, data: Dataset) -> Iterator[str]:
     _, h, w = data.image_shape
     images = f"the images of {data.name} are {w} x {h} pixels"
-    stem = "" if recipe.stem == "cifar" else f" after the {recipe.stem} stem divided it by {STEM_FACTORS[recipe.stem]}"
     sides = AUXILIARY_SIDES if recipe.stem == "cifar" else LARGE_AUXILIARY_SIDES
-    times = halvings(cell, recipe.layers)
-    factor = STEM_FACTORS[recipe.stem] << times
-    if h % factor or w % factor:
-        yield (
-            f"recipe.layers: {recipe.layers} layers halve an image {times} times{stem}, and {images}; "
-            f"want images whose sides are multiples of {factor}"
-        )
+    factor = STEM_FACTORS[recipe.stem] << halvings(cell, recipe.layers)
+    if problem := problem_of_sides(cell, recipe.layers, recipe.stem, data):
+        yield f"recipe.layers: {problem}"
     fits = {h // factor, w // factor} <= set(sides)
     if recipe.auxiliary and isinstance(cell, DartsArchitecture) and not fits:
         smallest, largest = sides[0] * factor, sides[-1] * factor
@@ -82,6 +77,20 @@ def _of_images(recipe: Recipe, cell: Cell, data: Dataset) -> Iterator[str]:
     for field, value in (("cutout", recipe.cutout), ("cropPadding", recipe.crop_padding)):
         if value >= min(h, w):
             yield f"recipe.{field}: {value}, but {images}; want less than {min(h, w)}, 0 is none"
+
+
+def problem_of_sides(cell: Cell, layers: int, stem: Stem, data: Dataset) -> str | None:
+    """Why a network of so many layers cannot take the images of a data set; None where it can."""
+    _, h, w = data.image_shape
+    times = halvings(cell, layers)
+    factor = STEM_FACTORS[stem] << times
+    if not (h % factor or w % factor):
+        return None
+    after = "" if stem == "cifar" else f" after the {stem} stem divided it by {STEM_FACTORS[stem]}"
+    return (
+        f"{layers} layers halve an image {times} times{after}, and the images of {data.name} are {w} x {h} pixels; "
+        f"want images whose sides are multiples of {factor}"
+    )
 
 
 def _of_parts(recipe: Recipe, parts: Split) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""The log of the programs: for machines one JSON object a line on standard output, for a person on a terminal warnings only.
+"""The log of the programs: for machines one JSON object a line on standard output; for a person on a terminal warnings, and what
+a progress bar does not tell.
 
 Whatever trains calls `log`; only the programs decide, once, where it goes.
 """
@@ -12,11 +13,17 @@ from bananas_trainer.epoch import EpochRecord
 
 _LOGGER: Final = logging.getLogger("bananas_trainer")
 _FIELDS: Final = "fields"
+_NOTICE: Final = (logging.INFO + logging.WARNING) // 2
 
 
 def log(event: str, **fields: str | float | None) -> None:
     """Tells of an event."""
     _LOGGER.info(event, extra={_FIELDS: fields})
+
+
+def notice(event: str, **fields: str | float | None) -> None:
+    """Tells of an event that a person on a terminal hears of, too."""
+    _LOGGER.log(_NOTICE, event, extra={_FIELDS: fields})
 
 
 def warn(message: str) -> None:
@@ -35,8 +42,8 @@ def log_for_machines() -> None:
 
 
 def log_for_a_person() -> None:
-    """From here on warnings go to standard error as text; a progress bar shows the rest."""
-    _set_up(logging.WARNING, logging.StreamHandler(sys.stderr), _Text())
+    """From here on notices and warnings go to standard error as text; a progress bar shows the rest."""
+    _set_up(_NOTICE, logging.StreamHandler(sys.stderr), _Text())
 
 
 def _set_up(level: int, handler: logging.StreamHandler, formatter: logging.Formatter) -> None:  # type: ignore[type-arg]
@@ -53,4 +60,9 @@ class _JsonLine(logging.Formatter):
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.getMessage()}: {record.__dict__.get(_FIELDS, {}).get('message', '')}"
+        facts = record.__dict__.get(_FIELDS, {})
+        if record.levelno >= logging.WARNING:
+            return f"{record.getMessage()}: {facts.get('message', '')}"
+        return f"{record.getMessage()}: " + ", ".join(
+            f"{name.replace('_', ' ')} {fact}" for name, fact in facts.items()
+        )

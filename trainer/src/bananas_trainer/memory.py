@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from bananas_trainer.errors import OutOfDeviceMemory
 from bananas_trainer.log import warn
-from bananas_trainer.training import Result, Task, start
+from bananas_trainer.training import Result, Task
 
 SMALLEST_BATCH: Final = 2  # images; batch norm needs two
 _CPU_TEXTS: Final = (
@@ -23,7 +22,11 @@ _CPU_TEXTS: Final = (
 )
 
 
-def in_two_pieces(task: Task, run: Callable[[int], Result]) -> Result:
+TryStep = Callable[[int], None]
+"""A step with batches of that many images, as it is trained."""
+
+
+def in_two_pieces(task: Task, run: Callable[[int], Result], try_step: TryStep) -> Result:
     """Runs with whole batches and, where these do not fit and the recipe allows it, once more with batches in two halves.
 
     Raises:
@@ -48,7 +51,7 @@ def in_two_pieces(task: Task, run: Callable[[int], Result]) -> Result:
             continue
         raise OutOfDeviceMemory(
             f"recipe.batchSize {recipe.batch_size} with channels {recipe.channels} and layers {recipe.layers} does not fit "
-            f"the memory of {task.device}; {_advice(task, recipe.batch_size // pieces // 2)} ({reason})"
+            f"the memory of {task.device}; {_advice(task, try_step, recipe.batch_size // pieces // 2)} ({reason})"
         )
 
 
@@ -57,12 +60,12 @@ def is_about_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in _CPU_TEXTS)
 
 
-def largest_batch_that_fits(task: Task, largest: int) -> int | None:
+def largest_batch_that_fits(task: Task, try_step: TryStep, largest: int) -> int | None:
     """Of `largest` and its halves, half of these and so on, found by trying one step each; None where none fits."""
     size = largest
     while size >= SMALLEST_BATCH:
         try:
-            _try_step(task, size)
+            try_step(size)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_about_memory(error):
                 raise
@@ -73,26 +76,12 @@ def largest_batch_that_fits(task: Task, largest: int) -> int | None:
     return None
 
 
-def _advice(task: Task, largest: int) -> str:
-    fits = largest_batch_that_fits(task, largest)
+def _advice(task: Task, try_step: TryStep, largest: int) -> str:
+    fits = largest_batch_that_fits(task, try_step, largest)
     _release(task)
     if fits is None:
         return f"not even {SMALLEST_BATCH} images would fit: want fewer recipe.channels or recipe.layers"
     return f"recipe.batchSize {fits} would fit"
-
-
-def _try_step(task: Task, size: int) -> None:
-    """The memory of a step: forward, backward, and the momentum that `start` makes."""
-    state = start(task)
-    state.network.train()
-    images = torch.zeros(size, *task.data.image_shape, device=task.device)
-    with torch.autocast(task.device.type, torch.bfloat16, enabled=task.recipe.precision == "bfloat16"):
-        logits, auxiliary = state.network(images.contiguous(memory_format=torch.channels_last))
-    labels = torch.zeros(size, dtype=torch.long, device=task.device)
-    loss = cross_entropy(logits.float(), labels)
-    if auxiliary is not None:
-        loss = loss + cross_entropy(auxiliary.float(), labels)
-    loss.backward()  # type: ignore[no-untyped-call]
 
 
 def _release(task: Task) -> None:

@@ -111,7 +111,7 @@ def network_of(cell: Cell, weights: Weights, name: str) -> Network:
     Raises:
         CheckpointUnusable: with the first tensors that differ.
     """
-    shape = _shape(cell, weights)
+    shape = shape_of(cell, weights)
     network = build(cell, shape)
     want = network.state_dict()
     tensors = dict(weights.tensors)
@@ -140,7 +140,12 @@ def _differences(want: dict[str, Tensor], have: dict[str, Tensor]) -> list[str]:
     return found + [f"{name} has no place in it" for name in have if name not in want]
 
 
-def _shape(cell: Cell, weights: Weights) -> Shape:
+def shape_of(cell: Cell, weights: Weights) -> Shape:
+    """The size of the network whose tensors these are.
+
+    Raises:
+        CheckpointUnusable: where they are none of ours.
+    """
     tensors = weights.tensors
     stem = next((tensors[name] for name in _STEMS if name in tensors), None)
     head = tensors.get("classifier.weight")

@@ -20,7 +20,6 @@ def epochs_shown(trial: TrialFile) -> Iterator[Tell]:
         log_for_machines()
         yield log_epoch
         return
-    log_for_a_person()
     columns = (
         TextColumn("epoch"),
         MofNCompleteColumn(),
@@ -29,6 +28,7 @@ def epochs_shown(trial: TrialFile) -> Iterator[Tell]:
         TimeRemainingColumn(),
     )
     with Progress(*columns) as progress:
+        log_for_a_person()  # to the bar's standard error, which writes above the bar
         bar = progress.add_task("", total=trial.recipe.epochs if trial.recipe is not None else None)
 
         def tell(record: EpochRecord) -> None:

@@ -5,6 +5,7 @@ The same code trains on CPU and GPU. Data lies on the device and is augmented th
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -20,7 +21,7 @@ from bananas_trainer.epoch import EpochRecord, Tell
 from bananas_trainer.errors import Diverged
 from bananas_trainer.evaluate import evaluate
 from bananas_trainer.fitting import check_recipe
-from bananas_trainer.log import log
+from bananas_trainer.log import notice
 from bananas_trainer.memory import in_two_pieces
 from bananas_trainer.networks.darts import DropPath
 from bananas_trainer.schedule import drop_path_probability, learning_rate
@@ -50,7 +51,7 @@ def train(task: Task, checkpoints: Checkpoints | None, tell: Tell) -> Result:
         run_epochs(task, state, batches, checkpoints, tell)
         return result_of(task, state, batches)
 
-    return in_two_pieces(task, run)
+    return in_two_pieces(task, run, lambda size: try_step(task, parts, size))
 
 
 def run_epochs(task: Task, state: State, batches: "Batches", checkpoints: Checkpoints | None, tell: Tell) -> None:
@@ -68,7 +69,7 @@ def run_epochs(task: Task, state: State, batches: "Batches", checkpoints: Checkp
 
 def log_start(task: Task, parts: Split, state: State) -> None:
     """Says what is about to be trained, and where."""
-    log(
+    notice(
         "training",
         data=task.data.name,
         training_images=len(parts.training),
@@ -100,6 +101,8 @@ def run_epoch(task: Task, state: State, batches: "Batches", pause: Callable[[], 
         learning_rate=learning_rate(task.recipe, state.epoch),
         seconds=training_seconds + time.monotonic() - began,
         images_per_second=round(part.images / training_seconds, 1) if training_seconds else 0,
+        attempts=part.attempts(task.attempt),
+        pieces=state.pieces,
     )
 
 
@@ -127,10 +130,10 @@ class Batches:
         """Every training image once, in random order."""
         yield from map(self.images, self.order(generator))
 
-    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def validation(self, pieces: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
         """Every validation image once, in the order of the data."""
         images, labels = self._validation
-        size = 2 * self._size  # without gradients there is room
+        size = without_gradients(self._size, pieces)
         yield from zip(torch.split(images, size), torch.split(labels, size), strict=True)
 
 
@@ -165,9 +168,8 @@ def train_step(task: Task, state: State, part: Part, batches: Batches, chosen: T
     pieces = torch.tensor_split(chosen, state.pieces) if len(chosen) >= 2 * state.pieces else (chosen,)
     for piece in pieces:
         images, labels = batches.images(piece)
-        x = augment(images, recipe, batches.normalise, part.generator).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(task.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            logits, auxiliary = state.network(x, drop)
+        x = augment(images, recipe, batches.normalise, part.generator)
+        logits, auxiliary = forward(task, state, x, drop)
         loss = cross_entropy(logits.float(), labels)
         total += loss.detach() * len(labels)
         if auxiliary is not None:
@@ -175,6 +177,14 @@ def train_step(task: Task, state: State, part: Part, batches: Batches, chosen: T
         (loss * (len(labels) / len(chosen))).backward()  # type: ignore[no-untyped-call]
     state.optimiser.step(learning_rate(recipe, state.epoch), recipe.gradient_clip)
     return total
+
+
+def forward(task: Task, state: State, images: Tensor, drop: DropPath | None) -> tuple[Tensor, Tensor | None]:
+    """Logits (B, classes) of normalised images (B, C, H, W), and those of the auxiliary classifier in training."""
+    x = images.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(task.device.type, torch.bfloat16, enabled=task.recipe.precision == "bfloat16"):
+        logits, auxiliary = state.network(x, drop)
+    return logits, auxiliary
 
 
 @torch.no_grad()
@@ -187,12 +197,10 @@ def validate(task: Task, state: State, batches: Batches, pause: Callable[[], Non
     right, count = torch.zeros((), device=task.device), 0
     total = torch.zeros((), device=task.device)
     state.network.eval()
-    for images, labels in batches.validation():
+    for images, labels in batches.validation(state.pieces):
         if not len(labels):
             return None
-        x = batches.normalise(images).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(task.device.type, torch.bfloat16, enabled=task.recipe.precision == "bfloat16"):
-            logits, _ = state.network(x)
+        logits, _ = forward(task, state, batches.normalise(images), None)
         right += (logits.argmax(1) == labels).sum()
         total += logits.float().abs().sum()
         count += len(labels)
@@ -201,11 +209,35 @@ def validate(task: Task, state: State, batches: Batches, pause: Callable[[], Non
     return float(right) / count
 
 
+def without_gradients(batch_size: int, pieces: int) -> int:
+    """Images of a batch that is not trained on, for which there is more room."""
+    return max(1, 2 * batch_size // pieces)
+
+
+def try_step(task: Task, parts: Split, size: int) -> None:
+    """A step and a batch of validation as they take most memory, with batches of that size; what was trained is forgotten.
+
+    In the last epoch, when paths are dropped; with all images on the device.
+    """
+    task = replace(task, recipe=task.recipe.model_copy(update={"batch_size": size}))
+    batches, state = Batches(task, parts), start(task)
+    state.history += [EpochRecord(attempt=0, epoch=0, loss=0, learning_rate=0, seconds=0)] * (task.recipe.epochs - 1)
+    part = begin_epoch(task, state)
+    state.network.train()
+    float(train_step(task, state, part, batches, batches.order(part.generator)[0]))  # waits for the device
+    state.network.eval()
+    with torch.no_grad():
+        images, _ = next(batches.validation())
+        if len(images):
+            float(forward(task, state, batches.normalise(images), None)[0].sum())
+
+
 def result_of(task: Task, state: State, batches: Batches) -> Result:
     """What the training gave; opens the test images where the recipe says so, once."""
     recipe, data, test = task.recipe, task.data, None
     if recipe.test_at_end:
-        test = evaluate(state.network, data.x_test, data.y_test, batches.normalise, 2 * recipe.batch_size).accuracy
+        size = without_gradients(recipe.batch_size, state.pieces)
+        test = evaluate(state.network, data.x_test, data.y_test, batches.normalise, size).accuracy
     return Result(
         validation_accuracy=score(state.history, recipe.score_epochs),
         test_accuracy=test,

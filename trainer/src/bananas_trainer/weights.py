@@ -23,6 +23,8 @@ class Trained(Model):
     architecture: Architecture
     mean: tuple[float, ...]
     standard_deviation: tuple[float, ...]
+    split_seed: int | None = None
+    """Chose the validation images; None where there were none, or in an older file."""
 
     @property
     def normalise(self) -> Normalisation:
@@ -31,10 +33,10 @@ class Trained(Model):
         return Normalisation(*each)
 
 
-def metadata_of(architecture: Architecture, normalise: Normalisation) -> dict[str, str]:
+def metadata_of(architecture: Architecture, normalise: Normalisation, split_seed: int | None) -> dict[str, str]:
     """The metadata of the file."""
     mean, deviation = (tuple(values.flatten().tolist()) for values in (normalise.mean, normalise.standard_deviation))
-    trained = Trained(architecture=architecture, mean=mean, standard_deviation=deviation)
+    trained = Trained(architecture=architecture, mean=mean, standard_deviation=deviation, split_seed=split_seed)
     return {_KEY: trained.model_dump_json(by_alias=True, exclude_none=True)}
 
 

@@ -89,6 +89,8 @@ def check_labels(path: Path, part: str, y: Array, images: int) -> None:
         raise DataInvalid(f"{path}: y_{part} has type {y.dtype}; want whole numbers")
     if y.shape != (images,):
         raise DataInvalid(f"{path}: y_{part} has shape {y.shape}; want one label for each of {images} images")
+    if not images:
+        raise DataInvalid(f"{path}: y_{part} has no labels, so there are no images; want at least one")
     if y.min() < 0:
         raise DataInvalid(f"{path}: y_{part} has the label {y.min()}; labels are numbered from 0")
 

@@ -19,7 +19,7 @@ import numpy as np
 from bananas_core.attempt import write_atomically
 from bananas_trainer.datasets.dataset import Array
 from bananas_trainer.errors import DataInvalid, DataMissing
-from bananas_trainer.log import log, warn
+from bananas_trainer.log import notice, warn
 
 _ARRAY: Final = "images"
 
@@ -47,12 +47,13 @@ def decoded(packed: Packed, cache_dir: Path | None) -> Array:
     for place in places:
         images = _from_cache(place, packed.images)
         if images is not None:
-            log("images", file=str(packed.path), decoded="earlier", cache=str(place))
+            notice("images", file=str(packed.path), decoded="earlier", cache=str(place))
             return images
     began = time.monotonic()
     images = np.stack([_decode(packed, i) for i in range(packed.images)])
     seconds = round(time.monotonic() - began, 1)
-    log("images", file=str(packed.path), decoded="now", seconds=seconds, cache=_keep(places, images) or "memory only")
+    cache = _keep(places, images) or "memory only"
+    notice("images", file=str(packed.path), decoded="now", seconds=seconds, cache=cache)
     return images
 
 
