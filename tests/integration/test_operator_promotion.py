@@ -57,6 +57,27 @@ def finals(it: Any) -> dict[str, Any]:
     return {t["metadata"]["name"]: t.get("status", {}) for t in it.trials() if "-final-" in t["metadata"]["name"]}
 
 
+async def first_runs(it: Any) -> Any:
+    """A search of which the first training to the end runs, and goes on until `lose`; the second waits for its slot."""
+
+    def starts(file: TrialFile) -> End:
+        it.world.seconds = 60 if file.trial == FINALS[0] and file.attempt == 1 else 0.02
+        return trained(file)
+
+    found = begin(it, parallelism=1)
+    it.world.behaviour = starts
+    await it.until("the first is trained to the end", lambda: finals(it).get(FINALS[0], {}).get("phase") == "Running")
+    return found
+
+
+def lose(it: Any, name: str) -> None:
+    """Its first pod is gone, as with its node: the next attempt is a short one."""
+    (pod,) = (p for p in it.api.all("Pod") if p["metadata"]["name"].startswith(f"{name}-1-"))
+    it.api.delete("Pod", pod["metadata"]["name"])
+    failed = {"conditions": [{"type": "Failed", "status": "True"}]}
+    it.api.update("Job", f"{name}-1", lambda job: job.update(status=failed))
+
+
 async def test_the_winner_is_published_and_its_trainings_have_a_test_accuracy_alone(lab: Callable[..., Any]) -> None:
     async with lab() as it:
         begin(it)
@@ -86,40 +107,32 @@ async def test_a_winner_that_is_deleted_or_changed_is_published_anew(lab: Callab
 
 async def test_a_promotion_that_is_removed_and_restored_is_done_in_full(lab: Callable[..., Any]) -> None:
     async with lab() as it:
-        it.world.seconds = 0.5
-        begin(it, parallelism=1)
-        await it.until(
-            "the first is trained to the end", lambda: finals(it).get(FINALS[0], {}).get("phase") == "Running"
-        )
+        await first_runs(it)
         patch(it, promote=None)
         await it.until("the second is withdrawn", lambda: finals(it)[FINALS[1]].get("reason") == "Withdrawn")
-        it.world.seconds = 0.02
         patch(it, promote=PROMOTE)
-        status = await it.phase("Complete")
+        await it.until("it is made again", lambda: f"{FINALS[1]}-r2" in finals(it))
+        lose(it, FINALS[0])
         await it.until("both are done", lambda: (it.status().get("promotion") or {}).get("configMap"))
-        status = it.status()
-        assert sorted(finals(it)) == [*FINALS, "s-1-final-2-r2"]
-        result = status["promotion"]["results"][0]
+        assert sorted(finals(it)) == [*FINALS, f"{FINALS[1]}-r2"]
+        result = it.status()["promotion"]["results"][0]
         assert (result["succeeded"], result["failed"], result["testAccuracy"]) == (2, 0, 0.915)
 
 
 async def test_a_budget_raised_in_a_promotion_is_followed_by_the_rest_of_it(lab: Callable[..., Any]) -> None:
     async with lab() as it:
-        it.world.seconds = 0.5
-        found = begin(it, parallelism=1)
-        await it.until(
-            "the first is trained to the end", lambda: finals(it).get(FINALS[0], {}).get("phase") == "Running"
-        )
+        found = await first_runs(it)
         patch(it, budget={"trials": 3})
-        await it.until("the search goes on", lambda: "promotion" in it.status() and it.api.all("Deployment"))
+        await it.until("the search goes on", lambda: it.api.all("Deployment"))
         assert finals(it)[FINALS[1]].get("phase", "Pending") == "Pending"
-        it.world.seconds = 0.02
-        worst = min(it.world.architectures, key=lambda a: a.hash()[:4])
-        propose(it, found, 2, worst)
-        await it.phase("Complete")
+        lose(it, FINALS[0])
+        await it.until("the first is done", lambda: finals(it)[FINALS[0]].get("phase") == "Succeeded")
+        assert finals(it)[FINALS[1]].get("phase", "Pending") == "Pending"
+        propose(it, found, 2, min(it.world.architectures, key=lambda a: a.hash()[:4]))
         await it.until("both are done", lambda: (it.status().get("promotion") or {}).get("configMap"))
         assert sorted(finals(it)) == FINALS
         assert it.status()["promotion"]["results"][0]["succeeded"] == 2
+        assert len([t for t in it.trials("Succeeded") if t["metadata"]["name"] in ("s-0", "s-1", "s-2")]) == 3
 
 
 async def test_another_recipe_is_trained_anew_and_never_mixed_in(lab: Callable[..., Any]) -> None:
