@@ -21,6 +21,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "devcluster/README.md",
+    "docs/command.md",
     "docs/reasons.md",
     "docs/tables.md",
 )

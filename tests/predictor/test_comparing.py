@@ -138,7 +138,7 @@ def test_assess_says_how_wrong_each_predictor_is_at_each_size(tmp_path: Path) ->
 
 @pytest.mark.parametrize("ending", ["svg", "png"])
 def test_plots_are_written_in_the_format_of_their_name(tmp_path: Path, ending: str) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed; it is the extra bananas-predictor[plots]")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed; it is the extra plots of ./predictor")
     out = tmp_path / f"out.{ending}"
     result = bananas("compare", *QUICK, "--strategies", "random,localSearch", "--plot", out)
     assert result.exit_code == 0, result.output
@@ -154,7 +154,7 @@ def test_a_missing_matplotlib_is_named_before_anything_is_computed(tmp_path: Pat
     except ImportError:
         result = bananas("compare", *QUICK, "--trials", 100_000, "--plot", tmp_path / "out.svg")
         assert result.exit_code == 1
-        assert re.search(r"install bananas-predictor\[plots\]", flat(result.output))
+        assert re.search(r"pip install ./core ./tables './predictor\[plots\]'", flat(result.output))
     else:
         pytest.skip("matplotlib is installed")
 

@@ -1,10 +1,8 @@
 """Spaces of the predictor: encodings against brute force, identity against the core's, mutation and sampling."""
 
-import gzip
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations, permutations, product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,28 +218,6 @@ def test_keys_of_darts_cells_with_few_operations_tell_what_the_core_tells(cells:
 def test_packing_gives_back_what_was_unpacked(space: SearchSpace, seed: int) -> None:
     cells = space.sample(5, np.random.default_rng(seed))
     assert (space.pack(space.unpack(cells)) == cells).all()
-
-
-@pytest.mark.slow
-def test_all_of_nasbench101_has_423624_keys_and_keeps_its_hashes(data_file: Callable[[str], Path]) -> None:
-    space = SPACES["nasbench101"]
-    rows = [
-        row.split("\t")
-        for row in gzip.decompress(data_file("nasbench101_cells.tsv.gz").read_bytes()).decode().splitlines()
-    ]
-    cells = np.zeros((len(rows), 26), dtype=np.int8)
-    columns = {(i, j): n for n, (i, j) in enumerate(combinations(range(7), 2))}
-    for cell, (_, vertices, adjacency, ops) in zip(cells, rows, strict=True):
-        v = int(vertices)
-        places = [*range(v - 1), 6]
-        for bit, (i, j) in zip(adjacency, combinations(places, 2), strict=True):
-            cell[columns[i, j]] = int(bit)
-        if ops != "-":
-            cell[21 : 21 + len(ops)] = [int(op) for op in ops]
-    keys = np.concatenate([space.keys(block) for block in np.array_split(cells, 100)])
-    assert len(set(keys.tolist())) == len(rows) == 423_624
-    some = np.random.default_rng(0).choice(len(rows), 300, replace=False)
-    assert [a.hash() for a in space.unpack(cells[some])] == [rows[row][0] for row in some]
 
 
 # --- mutation and sampling ---

@@ -161,7 +161,7 @@ def test_a_missing_package_is_named_with_what_to_install(tmp_path: Path, package
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: reading ")
-    assert "pip install 'bananas-tables[nasbench]'" in done.stderr
+    assert "pip install ./core './tables[nasbench]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -20,8 +20,9 @@ EI_SCALE: Final = 0.2
 """The original divides the standard deviation by 5 in ei."""
 
 
-DRAWN: Final[frozenset[Acquisition]] = frozenset(("its", "ts"))
-"""Those that draw anew for each proposal, so that two of one fit differ."""
+PENALISED: Final[frozenset[Acquisition]] = frozenset(("ucb", "ei", "pi"))
+"""Those that heed what is in flight by `penalise`. its and ts draw anew for each proposal of a fit; and mean asks for nothing but
+the expected value, which a result that came out as expected would not change (penalised, it found worse ones)."""
 
 
 def penalise(forecasts: NDArray[np.float64], in_flight: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ def convert_nasbench101(
 ) -> None:
     """Makes a table of a published NASBench-101 file: every cell, run and budget, half way and final.
 
-    Needs tensorflow, once: pip install 'bananas-predictor[nasbench]'. The table needs it no more.
+    Needs tensorflow, once: pip install ./core './tables[nasbench]' in the checkout. The table needs it no more.
     """
     start = monotonic()
     with _progress(DownloadColumn()) as progress:

@@ -68,7 +68,8 @@ def _pyplot() -> Any:
         import matplotlib  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - see above
     except ImportError as error:
         raise InputError(
-            "plots need matplotlib, which is not installed; install bananas-predictor[plots], or leave --plot out"
+            "plots need matplotlib, which is not installed; pip install ./core ./tables './predictor[plots]' in the checkout of "
+            "Bananas, or leave --plot out"
         ) from error
     matplotlib.use("Agg")
     from matplotlib import pyplot  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415

@@ -7,6 +7,7 @@ from bananas_tables.custom import read_custom
 from bananas_tables.errors import SpaceWithoutTable, TableInvalid
 from bananas_tables.nasbench101 import read_nasbench101
 from bananas_tables.nasbench201 import read_nasbench201
+from bananas_tables.published import how_to_convert
 from bananas_tables.table import Table
 from bananas_tables.toy import ToyNasbench101, ToyNasbench201
 
@@ -25,6 +26,8 @@ def load_table(space: Space, path: Path | None, epochs: int | None = None) -> Ta
         raise TableInvalid(
             f"{path or 'the toy table'}: has no results of several budgets to choose {epochs} epochs from"
         )
+    if path is not None and (convert := how_to_convert(space, path)) is not None:
+        raise TableInvalid(convert)
     match space:
         case "nasbench101":
             return ToyNasbench101() if path is None else read_nasbench101(path, epochs)

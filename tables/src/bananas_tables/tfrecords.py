@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bananas_tables.errors import ReaderMissing, TableInvalid, TableMissing
 
-EXTRA: Final = "pip install 'bananas-tables[nasbench]'"
+EXTRA: Final = "pip install ./core './tables[nasbench]' in the checkout of Bananas"
 BATCH: Final = 1024
 """Records that tensorflow hands over at once: one by one would take ten times as long."""
 BUFFER: Final = 1 << 20

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bananas_core.api.search import Strategy
 from bananas_core.api.trial import Origin
-from bananas_predictor.acquisition import DRAWN, acquire, penalise
+from bananas_predictor.acquisition import PENALISED, acquire, penalise
 from bananas_predictor.candidates import Candidates, KeyMemory, KeysOf, draw_far, draw_random, mutate_best
 from bananas_predictor.history import History
 from bananas_predictor.spaces import Cells, Keys
@@ -99,7 +99,7 @@ class BananasStrategy:
         forecasts = scored.forecasts[:, left]
         best_accuracy = float(np.nanmax(history.accuracies))
         judged = forecasts
-        if self._settings.acquisition not in DRAWN and history.open_count:
+        if self._settings.acquisition in PENALISED and history.open_count:
             judged = penalise(forecasts, scored.predict(history.cells[history.is_open]))
         values = acquire(self._settings.acquisition, judged, best_accuracy, rng, self._tuning.its_scale)
         chosen = int(np.argmax(values))
