@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help setup demo test test-fast test-slow test-cluster lint verify generate lock format fixture cluster-up cluster-down images \
+.PHONY: help setup demo test test-fast test-slow test-cluster lint verify generate lock format fixture kueue cluster-up cluster-down images \
   deploy bench-planner bench-trainer bench-search bench-predictor bench-tables bench-operator chaos .python3
 
 # devcluster/ needs Python's standard library only, but a bare Debian has not even that.
@@ -55,6 +55,9 @@ fixture: setup ## Keeps this release's CRDs and samples of its objects for upgra
 
 lock: setup ## Pins the requirement files anew
 	requirements/lock.sh
+
+kueue: .python3 ## Builds Kueue, for the test of trials in its queue, which is skipped without it (five minutes of CPU)
+	@devcluster/kueue.sh
 
 cluster-up: .python3 ## A real single-node Kubernetes on this machine
 	@python3 -m devcluster up
