@@ -1,5 +1,6 @@
-"""Threads: what the container may use, never more."""
+"""The process: threads, as many as the container may use and never more; its device; how it loads torch."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from bananas_core.contract import Report
+from bananas_trainer.attempt import without_collection
 from bananas_trainer.device import allowed_threads, device_name
 from bananas_trainer.settings import share_processors
 
@@ -61,3 +63,14 @@ def test_a_device_of_any_name_fits_into_the_report(monkeypatch: pytest.MonkeyPat
     device = device_name(torch.device("cuda"))
     assert name.startswith(device)
     assert Report(trial_uid="u", attempt=1, validation_accuracy=0, device=device).device == device
+
+
+def test_garbage_is_collected_again_once_torch_is_loaded() -> None:
+    def load() -> None:
+        with without_collection():
+            assert not gc.isenabled()
+            raise ImportError("no torch")
+
+    with pytest.raises(ImportError):
+        load()
+    assert gc.isenabled()
