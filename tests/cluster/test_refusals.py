@@ -248,6 +248,7 @@ def test_what_may_change_is_accepted(crds: Cluster, idle_search: Object) -> None
             "noImprovementTrials": 20,
         },
         "suspend": True,
+        "strategy": {"fallback": "evolution"},
         "parallelism": 8,
         "trial": {"retries": 5, "maxFailedTrials": 2, "template": {"image": "example/other:1"}},
     }

@@ -70,3 +70,12 @@ def test_a_union_that_a_structural_schema_cannot_say_is_an_error() -> None:
 
     with pytest.raises(TypeError, match=r"Odd.value: a union of 2 types"):
         structural_schema(Odd)
+
+
+def test_of_the_strategy_everything_but_the_fallback_is_kept_as_it_is() -> None:
+    root = search_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    strategy = root["spec"]["properties"]["strategy"]
+    (rule,) = [rule for rule in strategy["x-kubernetes-validations"] if "oldSelf" in rule["rule"]]
+    kept = {name for name in strategy["properties"] if f"self.{name} == oldSelf.{name}" in rule["rule"]}
+    assert set(strategy["properties"]) - kept == {"fallback"}
+    assert rule["message"].startswith("spec.strategy cannot change")

@@ -23,7 +23,9 @@ async def test_crds_that_are_installed_after_the_start_are_served_and_watched(
     async with lab(start=False, port=unused_tcp_port) as it:
         it.api.missing = {"NASSearch", "NASTrial"}
         it.start()
-        assert "no full list yet" in await eventually(unused_tcp_port, "/healthz", 503)
+        await shown(unused_tcp_port, "NASSearch (nas.bananas.dev/v1alpha1) is not known", path="/healthz")
+        await eventually(unused_tcp_port, "/healthz", 503)
+        assert await eventually(unused_tcp_port, "/livez", 200) == "ok", "a new process could do no better"
         it.api.missing = {"NASTrial"}  # one by one, as kubectl applies them
         await it.until("it looks again", lambda: [c for c in it.api.calls if "nastrials" in c.path and c.status == 404])
         it.api.missing = set()

@@ -139,3 +139,28 @@ async def test_a_job_that_a_queue_suspends_is_queued_and_goes_on_as_the_same_att
 
 def _status(it: Any, name: str) -> Any:
     return it.api.get("NASTrial", name).get("status", {})
+
+
+async def test_a_predictor_that_somebody_changes_by_hand_is_put_right(lab: Callable[..., Any]) -> None:
+    async with lab(resync_seconds=0.3) as it:
+        it.world.seconds = 30
+        it.create(search(trials=2, parallelism=2))
+        await it.until("a predictor", lambda: it.api.all("Deployment"))
+        want = it.api.get("Deployment", "s-predictor")["spec"]["template"]["spec"]["containers"][0]["image"]
+
+        def meddle(found: Any) -> None:
+            found["spec"]["replicas"] = 0
+            found["spec"]["template"]["spec"]["containers"][0]["image"] = "example/other:1"
+
+        def is_right() -> bool:
+            spec = it.api.get("Deployment", "s-predictor")["spec"]
+            return (spec["replicas"], spec["template"]["spec"]["containers"][0]["image"]) == (1, want)
+
+        it.api.update("Deployment", "s-predictor", meddle)
+        await it.until("it is as it was", is_right)
+        await it.lists_again(3)
+
+        def puts() -> int:
+            return sum(call.method == "PUT" for call in it.api.calls)
+
+        assert puts() == 1, "and once is enough"

@@ -121,6 +121,7 @@ def deployment(**changes: Any) -> DeploymentView:
         uid="deployment-uid",
         created=T0,
         template_hash=predictor_hash(build_deployment(search(), spec(), SETTINGS)),
+        image=SETTINGS.predictor_image,
         available=True,
     )
     return replace(view, **changes)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from bananas_core import constants
 from bananas_core.api.budget import Budget, seconds_of
+from bananas_core.workload.surroundings import NodeView
 from bananas_operator.actions import DeletePredictor, EnsurePredictor
-from bananas_operator.views import Observed, TrialView
+from bananas_operator.views import Facts, Observed, TrialView
 
 from .builders import at, ended, job, observed, pod, report, running, search, spec, trial
 from .test_plan import condition, decide, settled, status, writes
@@ -20,7 +21,13 @@ def done(index: int, accuracy: float, minute: int, **more: Any) -> TrialView:
     """A result; the first admission is at 11:00."""
     times = {"start_time": f"2026-01-01T11:{minute - 1:02}:00Z", "completion_time": f"2026-01-01T11:{minute:02}:00Z"}
     return trial(
-        index, "Succeeded", attempts=1, settled_attempt=1, validation_accuracy=accuracy, gpu_seconds=60, **times, **more
+        index,
+        "Succeeded",
+        attempts=1,
+        settled_attempt=1,
+        validation_accuracy=accuracy,
+        gpu_seconds=60,
+        **{**times, **more},
     )
 
 
@@ -198,3 +205,48 @@ def test_lengths_of_time() -> None:
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="wallClock"):
         Budget.model_validate({"wallClock": text})
+
+
+@pytest.mark.parametrize("hours", [1e8, 1e9])
+def test_a_bound_beyond_all_dates_is_no_bound(hours: float) -> None:
+    flying = trial(1, "Running", attempts=1, start_time="2026-01-01T12:00:00Z")
+    seen = bounded(done(0, 0.8, 5), flying, jobs=(job(1, 1, pod(running())),), gpuHours=hours, trials=100_000)
+    todo = decide(settled(seen), 100)
+    assert todo.again_at is None or todo.again_at < at(1000)
+
+
+def test_an_end_beyond_all_dates_is_told_as_a_hundred_years() -> None:
+    years = done(0, 0.8, 5, start_time="1026-01-01T11:00:00Z")
+    found = status(decide(bounded(years, trial(1), trials=100_000))).estimated_completion_time
+    assert found is not None
+    assert found.startswith("2125-")
+
+
+def test_the_estimate_counts_no_more_slots_than_there_is_room_for() -> None:
+    def left(nodes: int) -> str | None:
+        room = Facts(nodes=tuple(NodeView(f"n{i}", {}, {"pods": 1}) for i in range(nodes)))
+        asked = spec(budget={"trials": 13}, parallelism=4)
+        seen = observed(done(0, 0.8, 59), search=search(asked), facts=room)
+        return status(decide(seen)).estimated_completion_time
+
+    assert left(4) == left(100) == "2026-01-01T12:02:00Z", "12 trials of a minute in 4 slots, from 11:59"
+    assert left(2) == "2026-01-01T12:05:00Z"
+    assert left(0) is None
+
+
+def test_with_repeats_means_are_compared_and_each_result_counts() -> None:
+    def results(*accuracies: float) -> list[TrialView]:
+        pairs = enumerate(accuracies)
+        return [replace(done(i, accuracy, i + 1), hash=f"architecture {i // 2}") for i, accuracy in pairs]
+
+    def ends(limit: int, *accuracies: float) -> bool:
+        asked = spec(budget={"trials": 50, "noImprovementTrials": limit}, trial={"repeats": 2})
+        found = condition(decide(observed(*results(*accuracies), search=search(asked))), "Complete")
+        return found[:2] == ("True", constants.REASON_NO_IMPROVEMENT)
+
+    lucky_but_worse = (0.8, 0.8, 0.5, 0.9)
+    assert ends(2, *lucky_but_worse)
+    assert not ends(3, *lucky_but_worse)
+    unlucky_but_better = (0.8, 0.8, 0.7, 0.95)
+    assert not ends(1, *unlucky_but_better)
+    assert not ends(1, 0.8, 0.8, 0.5), "one of its repeats is to come"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bananas_core import constants
-from bananas_core.workload.capacity import Limit, admits, can_do_without, limit
+from bananas_core.workload.capacity import Limit, admits, can_do_without, gpus, limit
 from bananas_core.workload.surroundings import ClaimView, NodeView, QuotaView, Taint, claim_view, node_view, quantity
 from bananas_operator.actions import WriteSearch
 from bananas_operator.plan import plan
@@ -242,3 +242,16 @@ def test_too_much_parallelism_is_an_event_once() -> None:
     assert constants.REASON_TOO_FEW_NODES in [note.reason for note in write.notes]
     told = replace(view, search=replace(view.search, status=write.status))
     assert not [action for action in plan(told, at(1), SETTINGS).actions if isinstance(action, WriteSearch)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "want"),
+    [
+        ({"nvidia.com/gpu": "2", "cpu": "4"}, 2),
+        ({"amd.com/gpu": 1}, 1),
+        ({"nvidia.com/mig-1g.5gb": "1", "nvidia.com/mig-3g.20gb": "2"}, 3),
+        ({"cpu": "4", "nvidia.com/gpu-memory": "8"}, 0),
+    ],
+)
+def test_gpus_are_counted_whoever_makes_them_and_slices_too(limits: dict[str, Any], want: float) -> None:
+    assert gpus(limits) == want

@@ -591,6 +591,8 @@ def test_too_many_failed_trials_end_the_search_with_the_commonest_reason() -> No
     assert "message of Diverged" in message
     assert status(todo).phase == "Failed"
     assert decide(observed(*trials[:2], trial(3), search=limit)).actions, "two are borne"
+    untold = observed(*(trial(index, "Failed") for index in range(3)), search=limit)
+    assert condition(decide(untold), "Failed")[2] == "3 trials failed, spec.trial.maxFailedTrials is 2"
     assert condition(decide(observed(*trials[:2], trial(3), search=limit)), "Failed")[0] == "False"
 
 

@@ -35,7 +35,10 @@ def test_the_condition_says_what_is_known(said: PredictorStatus | None, strategy
 @pytest.mark.parametrize(
     ("fallback", "want"),
     [
-        ("none", "nothing is done about it, for spec.strategy.fallback is none"),
+        (
+            "none",
+            "nothing is done about it, for spec.strategy.fallback is none; set it to evolution to let that propose",
+        ),
         ("evolution", "evolution proposes from now on, as spec.strategy.fallback says"),
     ],
 )

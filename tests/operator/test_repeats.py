@@ -42,6 +42,12 @@ def test_an_architecture_is_admitted_once_with_each_seed_and_no_oftener_than_its
     assert found["s-4"].message == "trial s-0, s-1, s-3 has the same architecture"
 
 
+def test_of_many_repeats_a_message_names_the_first_three() -> None:
+    trials = [seeded(index, index, "Succeeded", validation_accuracy=0.5) for index in range(5)]
+    found = writes(decide(repeated(*trials, seeded(5, 5), repeats=5)))["s-5"]
+    assert found.message == "trial s-0, s-1, s-2 and 2 more has the same architecture"
+
+
 def test_without_repeats_another_seed_makes_no_other_trial() -> None:
     found = writes(decide(repeated(seeded(0, 0), seeded(1, 1), repeats=1)))
     assert [one.phase for one in found.values()] == ["Queued", "Cancelled"]

@@ -99,8 +99,10 @@ def test_a_hang_is_settled_before_its_job_is_deleted_and_the_next_attempt_waits_
     assert [note.reason for note in write.notes] == [constants.EVENT_ATTEMPT_FAILED]
     later = replace(view, trials=(replace(view.trials[0], status=status),))
     actions = plan(later, at(101), SETTINGS).actions
-    assert [action.name for action in actions if isinstance(action, DeleteJob)] == ["s-0-1"]
+    assert [(a.name, a.stops) for a in actions if isinstance(a, DeleteJob)] == [("s-0-1", True)]
     actions = plan(later, at(120), SETTINGS).actions
+    assert not [action for action in actions if isinstance(action, CreateJob)], "two at once would take two slots"
+    actions = plan(replace(later, jobs=()), at(120), SETTINGS).actions
     assert [action.attempt for action in actions if isinstance(action, CreateJob)] == [2]
 
 

@@ -8,7 +8,7 @@ import pytest
 from bananas_core import constants
 from bananas_core.api.trial import Origin
 from bananas_operator.actions import DeleteJob, DeletePredictor, EnsurePredictor
-from bananas_operator.views import Observed, TrialView
+from bananas_operator.views import Observed, Problem, TrialView
 
 from .builders import at, ended, job, observed, pod, report, running, search, spec, trial
 from .test_plan import condition, decide, settled, starts, status, writes
@@ -252,3 +252,31 @@ def test_trials_of_a_failed_search_that_had_run_have_a_reason_of_their_own_and_s
         "s-2": (constants.REASON_GIVEN_UP, True),
         "s-3": (constants.REASON_SEARCH_FAILED, False),
     }
+
+
+def test_the_message_of_a_cancelled_trial_fits_the_api() -> None:
+    bad = replace(trial(1), problem=Problem("RecipeMismatch", "x" * 5000))
+    status = writes(decide(observed(bad)))["s-1"]
+    assert (status.phase, len(status.message or "")) == ("Cancelled", 2048)
+
+
+def parked(parallelism: int, **status: Any) -> Observed:
+    """A trial that waits for its second attempt."""
+    waits = trial(0, "Queued", attempts=1, settled_attempt=1, **status)
+    return observed(waits, search=search(spec(parallelism=parallelism)))
+
+
+def test_a_trial_whose_attempt_was_given_up_before_it_started_is_not_in_flight_for_ever_at_parallelism_0() -> None:
+    """The template changed while its pod waited, and then nothing more was to run."""
+    todo = decide(parked(0, message="the template changed: a new attempt follows"))
+    found = writes(todo)["s-0"]
+    assert (found.phase, found.admission_time, found.attempts) == ("Pending", None, 1)
+    back = replace(parked(1), trials=(replace(trial(0), status=found),))
+    assert writes(decide(back))["s-0"].phase == "Queued"
+    admitted = replace(back, trials=(replace(trial(0), status=writes(decide(back))["s-0"]),))
+    assert starts(decide(admitted)) == [("s-0", 2)], "numbers only rise"
+
+
+@pytest.mark.parametrize("status", [{"interruptions": 1}, {"retries": 1}, {"start_time": "2026-01-01T11:30:00Z"}])
+def test_a_trial_that_something_has_come_of_keeps_its_place_at_parallelism_0(status: dict[str, Any]) -> None:
+    assert writes(decide(parked(0, **status))) == {}

@@ -1,5 +1,6 @@
 """A predictor that is no better than chance is told from a useful one, and evolution takes over where that is wished."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_without_the_wish_the_predictor_goes_on_and_is_told_of() -> None:
     proposals = run(search, 60, chance)
     assert search.no_better_than_chance
     assert all(p.origin.predicted_mean is not None for p in proposals if p.origin.method == "mutation")
+
+
+def test_a_wish_that_comes_while_the_search_runs_is_heard() -> None:
+    before = Search("nasbench201", strategy(fallback="none"), 0)
+    run(before, 60, chance)
+    after = Search.of(replace(before.asked, strategy=strategy(fallback="evolution")))
+    after.replace(before.records)
+    assert [(p.origin.method, p.origin.predicted_mean) for p in after.ask(3)] == [("mutation", None)] * 3
 
 
 def test_a_useful_predictor_is_left_in_peace() -> None:

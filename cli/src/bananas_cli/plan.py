@@ -6,7 +6,7 @@ search, what would be right.
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final, Literal
+from typing import Literal
 
 from bananas_cli.ground import UNKNOWN_IMAGE, ClaimFound, Ground, Verdict
 from bananas_cli.manifest import Manifest
@@ -16,7 +16,6 @@ from bananas_core.names import job_name, trial_name
 from bananas_core.workload import Json, capacity
 from bananas_core.workload.job import image
 
-GPU: Final = "nvidia.com/gpu"
 Outcome = Literal["good", "doubtful", "bad", "unknown"]
 """`bad` is what keeps the search from running; `doubtful` lets it run otherwise than a person may think."""
 
@@ -326,7 +325,7 @@ def _other_searches(spec: NASSearchSpec, ground: Ground) -> list[Check]:
 
 def _cost(spec: NASSearchSpec, like: Snapshot | None, at_once: int) -> Cost:
     asked = spec.trial.template.resources
-    gpus = float((asked.limits if asked is not None else {}).get(GPU, 0) or 0)
+    gpus = capacity.gpus(asked.limits if asked is not None else {})
     seconds, source = _seconds(spec, like)
     bound = None
     if spec.trial.deadline_seconds is not None:

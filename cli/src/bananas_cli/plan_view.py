@@ -106,7 +106,7 @@ def _figures(plan: Plan) -> RenderableType:
 def _gpu_hours(cost: Cost) -> Text:
     bound = "" if cost.bound_gpu_hours is None else f", at most {_hours(cost.bound_gpu_hours)} by deadline or budget"
     if cost.gpus_per_trial == 0:
-        return Text("none: a trial asks for no nvidia.com/gpu")
+        return Text("none: a trial asks for no GPU")
     if cost.gpu_hours is None:
         return Text(f"not known{bound}: {cost.source}", style="" if bound else "yellow")
     return Text(f"about {_hours(cost.gpu_hours)}{bound}")

@@ -79,7 +79,7 @@ async def run(settings: Settings) -> None:
             metrics=pass_metrics,
             clock=lambda: datetime.now(UTC),
         )
-        http = Http(cache, memory, registry, health.problems, queue.ring, election)
+        http = Http(cache, memory, registry, health, queue.ring, election)
         await _run_all(
             _stopped(),
             election.run(),

@@ -17,6 +17,8 @@ from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal
 from bananas_operator.views import Problem, TrialView
 
 _EXHAUSTED = Problem(constants.REASON_BUDGET_EXHAUSTED, "the space is exhausted")
+NAMED = 3
+"""Trials of one architecture that a message names."""
 _FAILED = "the search was given up: more than trial.maxFailedTrials failed"
 
 
@@ -61,19 +63,30 @@ def admit(survey: Survey, statuses: dict[str, NASTrialStatus], *, held: bool, ta
 
 
 def withdraw(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Iterator[WriteTrial]:
-    """Admissions taken back because parallelism was lowered before they were used; highest index first."""
+    """Admissions taken back because parallelism was lowered before they were used; highest index first.
+
+    One whose attempt was given up before it started (the template changed) is not used either.
+    """
     spec = survey.spec
     surplus = 0
     if spec is not None:
         in_flight = sum(is_admitted(s) and not is_terminal(s) for s in statuses.values())
         surplus = in_flight - spec.parallelism
     for trial in reversed(survey.observed.trials):
-        unused = trial.in_flight and trial.status.attempts == 0 and not survey.jobs(trial)
+        as_observed = statuses[trial.uid] is trial.status  # else its next write is under way
+        unused = trial.in_flight and as_observed and _never_ran(trial.status) and not survey.jobs(trial)
         if surplus <= 0 or not unused or trial.deleting or survey.stuck(trial):
             continue
         surplus -= 1
-        statuses[trial.uid] = trial.status.model_copy(update={"phase": "Pending", "admission_time": None})
+        withdrawn = {"phase": "Pending", "admission_time": None, "message": None}
+        statuses[trial.uid] = trial.status.model_copy(update=withdrawn)
         yield WriteTrial(trial, statuses[trial.uid], "admission withdrawn")
+
+
+def _never_ran(status: NASTrialStatus) -> bool:
+    """Whether it waits, and nothing has come of it yet: neither time, nor a checkpoint, nor an error."""
+    untried = status.start_time is None and status.failure is None and not (status.retries or status.interruptions)
+    return status.phase == "Queued" and untried and status.attempts == status.settled_attempt
 
 
 def end(
@@ -143,7 +156,9 @@ class _Admitted:
         if same is not None and self._repeats > 1:
             text = f"trial {same.name} has the same architecture and seed"
         elif len(others) >= self._repeats:
-            text = f"trial {', '.join(other.name for other in others.values())} has the same architecture"
+            names = [other.name for other in others.values()]
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            text = f"trial {', '.join(names[:NAMED])}{more} has the same architecture"
         else:
             return None
         return Problem(constants.REASON_DUPLICATE_ARCHITECTURE, text)

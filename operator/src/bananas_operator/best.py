@@ -1,6 +1,6 @@
 """The best architectures of a search: by one result, or by the mean of several seeds.
 
-Pure; called by `conditions` and `promotion`.
+Pure; called by `conditions`, `budgets` and `promotion`.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ class Result:
     trial: TrialView
     """The first of its trials that has a result."""
     accuracies: tuple[float, ...]
+    known: str
+    """When the last of them came."""
 
     @property
     def mean(self) -> float:
@@ -60,6 +62,11 @@ def ranked(survey: Survey, statuses: Statuses) -> list[Result]:
     return sorted(_candidates(survey, statuses), key=_rank)
 
 
+def finished(survey: Survey, statuses: Statuses) -> list[Result]:
+    """The same architectures in the order in which their accuracy was known."""
+    return sorted(_candidates(survey, statuses), key=lambda result: (result.known, result.trial.index))
+
+
 def _rank(result: Result) -> tuple[float, int]:
     return -result.mean, result.trial.index
 
@@ -88,11 +95,13 @@ def _result(group: list[TrialView], statuses: Statuses) -> Result | None:
     if len(group) == 1:  # nearly always, and there may be ten thousand
         status = statuses[group[0].uid]
         accuracy = status.validation_accuracy if status.phase == "Succeeded" else None
-        return Result(group[0], (accuracy,)) if accuracy is not None else None
+        return Result(group[0], (accuracy,), status.completion_time or "") if accuracy is not None else None
     results = [
-        (trial, accuracy)
+        (trial, accuracy, statuses[trial.uid].completion_time or "")
         for trial in group
         if statuses[trial.uid].phase == "Succeeded"
         and (accuracy := statuses[trial.uid].validation_accuracy) is not None
     ]
-    return Result(results[0][0], tuple(accuracy for _, accuracy in results)) if results else None
+    if not results:
+        return None
+    return Result(results[0][0], tuple(accuracy for _, accuracy, _ in results), max(known for _, _, known in results))

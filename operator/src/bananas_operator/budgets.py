@@ -8,12 +8,15 @@ from math import ceil
 
 from bananas_core import constants
 from bananas_core.api import NASSearchStatus, NASTrialStatus
+from bananas_core.workload import capacity
 from bananas_operator.attempts import stamp
-from bananas_operator.best import best
+from bananas_operator.best import best, finished
 from bananas_operator.classify import Running
 from bananas_operator.survey import Survey, is_admitted, is_terminal
 from bananas_operator.views import Problem
 
+FAR_SECONDS = 100 * 365 * 86_400.0
+"""Nobody waits longer; and no date can be told that is much further off."""
 Statuses = dict[str, NASTrialStatus]
 
 
@@ -30,7 +33,8 @@ def due(survey: Survey, statuses: Statuses) -> datetime | None:
     times = []
     limit, rate = survey.spec.budget.gpu_hours, sum(gpus for gpus, _ in _running(survey))
     if limit is not None and rate > 0:
-        times.append(survey.now + timedelta(seconds=(limit * 3600 - _gpu_seconds(survey, statuses)) / rate + 1))
+        seconds = (limit * 3600 - _gpu_seconds(survey, statuses)) / rate + 1
+        times += [survey.now + timedelta(seconds=seconds)] if seconds < FAR_SECONDS else []
     end = _wall_clock_end(survey, statuses)
     if end is not None:
         times.append(end)
@@ -73,25 +77,15 @@ def _no_improvement(survey: Survey, statuses: Statuses) -> Problem | None:
     if limit is None:
         return None
     highest, since = float("-inf"), 0
-    for accuracy in _results(survey, statuses):
-        highest, since = (accuracy, 0) if accuracy > highest else (highest, since + 1)
+    for result in finished(survey, statuses):
+        better = result.mean > highest
+        highest, since = (result.mean, 0) if better else (highest, since + len(result.accuracies))
     if since < limit:
         return None
     return Problem(
         constants.REASON_NO_IMPROVEMENT,
         f"{since} results in a row are no better than {highest:g}, budget.noImprovementTrials is {limit}",
     )
-
-
-def _results(survey: Survey, statuses: Statuses) -> list[float]:
-    """Accuracies in the order in which the trials ended."""
-    found = [(statuses[trial.uid], trial.index) for trial in survey.observed.trials]
-    ended = sorted(
-        (status.completion_time or "", index, status.validation_accuracy)
-        for status, index in found
-        if status.phase == "Succeeded" and status.validation_accuracy is not None
-    )
-    return [accuracy for _, _, accuracy in ended]
 
 
 def _gpu_seconds(survey: Survey, statuses: Statuses) -> float:
@@ -149,7 +143,8 @@ def paused_seconds(old: NASSearchStatus, new: NASSearchStatus, now: datetime) ->
 def estimate(survey: Survey, statuses: Statuses) -> str | None:
     """When the search will be complete at the pace so far; the same until a trial is admitted, starts or ends.
 
-    The trials that are left, of mean duration, one after the other in `parallelism` slots, from the last admission or end.
+    The trials that are left, of mean duration, one after the other in `parallelism` slots or as many as there is room for, from
+    the last admission or end. At most a hundred years from there.
     """
     return _at_this_pace(survey, statuses, _left(survey, statuses), _wall_clock_end(survey, statuses))
 
@@ -161,13 +156,13 @@ def estimate_promotion(promoted: Survey, statuses: Statuses, left: int) -> str |
 
 def _at_this_pace(survey: Survey, statuses: Statuses, left: int, end: datetime | None) -> str | None:
     """`end`: when no trial is admitted any more."""
-    spec = survey.spec
     ended = [
         (datetime.fromisoformat(status.start_time), datetime.fromisoformat(status.completion_time))
         for status in statuses.values()
         if status.start_time and status.completion_time and status.phase in ("Succeeded", "Failed")
     ]
-    if spec is None or not ended or spec.parallelism == 0 or survey.suspended:
+    slots = _slots(survey)
+    if not ended or slots == 0 or survey.suspended:
         return None
     resumed = _resumed(survey)
     whole = [(start, end) for start, end in ended if not start < resumed <= end] or ended
@@ -175,8 +170,18 @@ def _at_this_pace(survey: Survey, statuses: Statuses, left: int, end: datetime |
     admitted = max((s.admission_time for s in statuses.values() if s.admission_time), default=stamp(resumed))
     last = max(datetime.fromisoformat(admitted), *(end for _, end in ended), resumed)
     starts = [datetime.fromisoformat(s.start_time) for s in statuses.values() if s.phase == "Running" and s.start_time]
-    done = max(last + mean * left / spec.parallelism, *(start + mean for start in starts), last)
+    seconds = min(mean.total_seconds() * left / slots, FAR_SECONDS)
+    done = max(last + timedelta(seconds=seconds), *(start + mean for start in starts), last)
     return stamp(done if end is None else min(done, max(end, last) + mean))
+
+
+def _slots(survey: Survey) -> int:
+    """Trials that can run at once."""
+    spec = survey.spec
+    if spec is None:
+        return 0
+    bound = capacity.limit(spec, survey.observed.facts)
+    return spec.parallelism if bound is None else min(spec.parallelism, bound.trials)
 
 
 def _left(survey: Survey, statuses: Statuses) -> int:

@@ -13,7 +13,7 @@ import structlog
 
 from bananas_core import constants
 from bananas_operator.client import KubernetesApi
-from bananas_operator.errors import ApiError, ExpiredError, ThrottledError
+from bananas_operator.errors import ApiError, ExpiredError, NotFoundError, NotInstalledError, ThrottledError
 from bananas_operator.last_words import LastWords
 from bananas_operator.queue import SearchKey
 from bananas_operator.resources import (
@@ -245,6 +245,8 @@ class Lister:
         self.after_list: list[Callable[[], None]] = []
         """What else drops things when everything has just been listed."""
         self.ready = asyncio.Event()
+        self.not_installed: str | None = None
+        """Which kind the last list did not find at all, if it was so."""
 
     def seconds_since_list(self) -> float | None:
         """Age of the last full list; None before the first."""
@@ -256,10 +258,11 @@ class Lister:
         while True:
             try:
                 await self.list_all()
-                failures = 0
+                failures, self.not_installed = 0, None
                 wait = self._settings.resync_seconds
             except ApiError as error:
                 failures += 1
+                self.not_installed = error.message if isinstance(error, NotInstalledError) else None
                 wait = min(self._settings.error_backoff_limit_seconds, 2.0 ** min(failures, 10) / 2)
                 if isinstance(error, ThrottledError):
                     wait = max(wait, error.retry_after_seconds)
@@ -320,7 +323,11 @@ class Lister:
         self, resource: Resource, namespace: str | None, query: list[tuple[str, str]]
     ) -> tuple[list[Json], int]:
         items: list[Json] = []
-        page = await self._api.list_page(resource, namespace, query)
+        try:
+            page = await self._api.list_page(resource, namespace, query)
+        except NotFoundError as error:  # of a list: not even an empty one
+            hint = f"{resource.kind} ({resource.api_version}) is not known to the API server; apply manifests/crds"
+            raise NotInstalledError(hint, status=404) from error
         version = version_of(page)  # of the first page: later pages show the same snapshot
         while True:
             items += map(lean, page.get("items") or ())

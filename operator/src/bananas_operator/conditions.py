@@ -216,7 +216,7 @@ def _predictor_useful(survey: Survey) -> tuple[bool | None, str, str]:
     done = (
         "evolution proposes from now on, as spec.strategy.fallback says"
         if strategy.fallback == "evolution"
-        else "nothing is done about it, for spec.strategy.fallback is none"
+        else "nothing is done about it, for spec.strategy.fallback is none; set it to evolution to let that propose"
     )
     text = f"the rank correlation of {said.forecasts} forecasts with their results is {correlation}, no better than chance; {done}"
     return False, constants.REASON_NO_BETTER_THAN_CHANCE, text
@@ -324,14 +324,12 @@ def _failed(survey: Survey, statuses: Statuses, verdict: Verdict) -> tuple[bool,
     if verdict != "failed" or survey.spec is None:
         return False, constants.REASON_ALL_GOOD, ""
     failures = [s.failure for s in statuses.values() if s.phase == "Failed" and s.failure is not None]
-    reason, number = Counter(failure.reason for failure in failures).most_common(1)[0]
-    example = next(failure.message for failure in failures if failure.reason == reason)
-    return (
-        True,
-        constants.REASON_TOO_MANY_FAILED_TRIALS,
-        f"{len(failures)} trials failed, spec.trial.maxFailedTrials is {survey.spec.trial.max_failed_trials}. "
-        f"Commonest reason, {number} times: {reason}: {example}",
-    )
+    failed = sum(status.phase == "Failed" for status in statuses.values())
+    text = f"{failed} trials failed, spec.trial.maxFailedTrials is {survey.spec.trial.max_failed_trials}"
+    for reason, number in Counter(failure.reason for failure in failures).most_common(1):
+        example = next(failure.message for failure in failures if failure.reason == reason)
+        text += f". Commonest reason, {number} times: {reason}: {example}"
+    return True, constants.REASON_TOO_MANY_FAILED_TRIALS, text
 
 
 def _stalled(stall: Stall | None, verdict: Verdict) -> tuple[bool, str, str]:

@@ -23,6 +23,12 @@ from bananas_operator.settings import Settings
 STOP_SECONDS = 0.5
 """kopf sometimes misses that it is to stop; nothing is lost when it is cut off."""
 
+WATCH_SECONDS = 60
+"""A connection that is dead without saying so (a gateway that forgot it) would never tell anything: each ends after this, and
+the next goes on from the same version. Less than `echo_seconds` and the liveness probe take to end the operator."""
+WATCH_GRACE_SECONDS = 15
+"""For the server to end it first."""
+
 Hear = Callable[[Resource, str, Json], None]
 
 
@@ -98,6 +104,8 @@ def make_settings(settings: Settings) -> kopf.OperatorSettings:
     made.scanning.disabled = True
     made.queueing.exit_timeout = 0.1  # there is nothing to finish: an event is taken at once
     made.watching.chunk_size = settings.page_size
+    made.watching.server_timeout = WATCH_SECONDS  # a watch goes on where it was, without a list
+    made.watching.client_timeout = WATCH_SECONDS + WATCH_GRACE_SECONDS
     made.watching.connect_timeout = settings.request_timeout_seconds
     for resource, selector in LABEL_SELECTOR.items():
         made.watching.label_selectors[_selector(resource)] = selector

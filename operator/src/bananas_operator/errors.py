@@ -14,6 +14,7 @@ OperatorError
     │   └── FencedError        a write was not sent, or refused, because another replica may act
     ├── AlreadyExistsError 409: a create met an object of that name
     ├── NotFoundError      404
+    │   └── NotInstalledError  of a whole kind: its CRD is not there
     └── RefusedError       400, 403, 422: the request itself is refused, the message says why
 """
 
@@ -81,6 +82,10 @@ class AlreadyExistsError(ApiError):
 
 class NotFoundError(ApiError):
     """404: no such object."""
+
+
+class NotInstalledError(NotFoundError):
+    """404: the API server does not know the kind; the message names it and what would help."""
 
 
 class RefusedError(ApiError):

@@ -1,4 +1,4 @@
-"""Whether the operator sees the cluster: what /healthz answers.
+"""Whether the operator sees the cluster: what /healthz answers, and /livez of what only a new process can mend.
 
 kopf's own liveness says 200 while a resource is not watched at all; here a watch that owes us a change we know of by other
 ways, or lists that do not succeed, make the operator unhealthy, and the kubelet starts it anew.
@@ -18,12 +18,18 @@ class Health:
 
     def problems(self) -> list[str]:
         """What is wrong, as sentences; nothing if all is well."""
+        found = [self._lister.not_installed] if self._lister.not_installed is not None else []
+        return found + self.ailments()
+
+    def ailments(self) -> list[str]:
+        """What a new process might mend: not that a kind of ours is not installed yet, for which this one waits."""
         found = []
         age = self._lister.seconds_since_list()
         limit = 1.5 * self._settings.resync_seconds + self._settings.error_backoff_limit_seconds
-        if age is None:
+        waits = self._lister.not_installed is not None
+        if age is None and not waits:
             found.append("no full list yet")
-        elif age > limit:
+        elif age is not None and age > limit and not waits:
             found.append(f"the last full list is {age:.0f} s old, more than {limit:.0f} s")
         untold = self._cache.seconds_untold()
         if untold > self._settings.echo_seconds:

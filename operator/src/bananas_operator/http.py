@@ -1,4 +1,4 @@
-"""The operator's port: /healthz, /metrics, and progress posted by trainers.
+"""The operator's port: /healthz, /livez, /metrics, and progress posted by trainers.
 
 Progress is checked against the cache and kept in memory by the leader; a follower sends it on. Nothing here writes to the
 cluster.
@@ -19,6 +19,7 @@ from bananas_core.contract import ProgressMessage
 from bananas_core.errors import ContractError
 from bananas_operator.cache import Cache, owner_of
 from bananas_operator.election import Election
+from bananas_operator.health import Health
 from bananas_operator.memory import Memory
 from bananas_operator.parse import read_status
 from bananas_operator.queue import SearchKey
@@ -43,7 +44,7 @@ class Http:
         cache: Cache,
         memory: Memory,
         registry: CollectorRegistry,
-        problems: Callable[[], list[str]],
+        health: Health,
         ring: Callable[[SearchKey, float], None],
         election: Election,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -51,7 +52,7 @@ class Http:
         self._cache = cache
         self._memory = memory
         self._registry = registry
-        self._problems = problems
+        self._health = health
         self._ring = ring
         self._election = election
         self._clock = clock
@@ -60,13 +61,16 @@ class Http:
         """The routes."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/livez", self._livez)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post(constants.PROGRESS_PATH, self._progress)
         return app
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        problems = self._problems()
-        return web.Response(status=503 if problems else 200, text="\n".join(problems) or "ok")
+        return _answer(self._health.problems())
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        return _answer(self._health.ailments())
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         body = generate_latest(self._registry)
@@ -125,3 +129,7 @@ class Http:
             if label.get(constants.LABEL_TRIAL_UID) == trial_uid
         ]
         return max((int(attempt) for attempt in attempts if attempt.isdecimal()), default=0)
+
+
+def _answer(problems: list[str]) -> web.Response:
+    return web.Response(status=503 if problems else 200, text="\n".join(problems) or "ok")

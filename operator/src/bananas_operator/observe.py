@@ -204,7 +204,8 @@ class Observer:
             if item["metadata"]["name"] == name and controller_uid(item) == search.uid:
                 found = self._cache.owned(PODS, search.uid)
                 pods = _by_controller(found, "predictor", predictor_module.CONTAINER)
-                return deployment_view(item, tuple(view for views in pods.values() for view in views))
+                of_it = tuple(view for views in pods.values() for view in views)
+                return deployment_view(item, of_it, predictor_module.CONTAINER)
         return None
 
 

@@ -15,6 +15,7 @@ from bananas_core import constants
 from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
 from bananas_core.api.trial import TableSpec
 from bananas_core.names import promoted_name, promoted_number, trial_name
+from bananas_core.workload import capacity
 from bananas_core.workload.pod import digest as digest_of
 from bananas_operator.resources import Json
 from bananas_operator.views import (
@@ -30,8 +31,6 @@ from bananas_operator.views import (
     SearchView,
     TrialView,
 )
-
-GPU = "nvidia.com/gpu"
 
 
 def time(text: str) -> datetime:
@@ -296,9 +295,10 @@ def _last_line(text: str) -> str:
     return lines[-1][:500] if lines else ""
 
 
-def deployment_view(item: Json, pods: tuple[PodView, ...]) -> DeploymentView:
-    """A predictor's Deployment."""
-    metadata = item["metadata"]
+def deployment_view(item: Json, pods: tuple[PodView, ...], container: str) -> DeploymentView:
+    """A predictor's Deployment, and of its containers the one of this name."""
+    metadata, spec = item["metadata"], item.get("spec") or {}
+    containers: list[Json] = spec.get("template", {}).get("spec", {}).get("containers") or []
     conditions = _true_conditions(item)
     return DeploymentView(
         name=metadata["name"],
@@ -306,6 +306,8 @@ def deployment_view(item: Json, pods: tuple[PodView, ...]) -> DeploymentView:
         created=time(metadata["creationTimestamp"]),
         template_hash=(metadata.get("annotations") or {}).get(constants.ANNOTATION_TEMPLATE_HASH, ""),
         deleting="deletionTimestamp" in metadata,
+        replicas=spec.get("replicas", 1),
+        image=next((str(c.get("image", "")) for c in containers if c["name"] == container), ""),
         available="Available" in conditions,
         refusal=conditions.get("ReplicaFailure"),
         pods=pods,
@@ -318,8 +320,7 @@ def _true_conditions(item: Json) -> dict[str, str]:
 
 
 def _gpus(container: Json) -> float:
-    limit: Any = ((container.get("resources") or {}).get("limits") or {}).get(GPU, 0)
-    return float(limit)  # extended resources are whole numbers without a suffix
+    return capacity.gpus((container.get("resources") or {}).get("limits") or {})
 
 
 def _state(state: Json) -> ContainerState | None:

@@ -29,7 +29,7 @@ from bananas_operator.classify import Blocked, FatalForSearch, FatalForTrial, Re
 from bananas_operator.classify import classify as classify_job
 from bananas_operator.job import build_job
 from bananas_operator.placement import place
-from bananas_operator.predictor import build_deployment, build_role_binding, build_service_account
+from bananas_operator.predictor import build_deployment, build_role_binding, build_service_account, is_edited
 from bananas_operator.predictor import template_hash as predictor_hash
 from bananas_operator.resources import DEPLOYMENTS
 from bananas_operator.settings import Settings
@@ -165,6 +165,8 @@ def _start_jobs(seen: Survey, statuses: Statuses, stall: Stall | None, *, taken:
         waits = trial.in_flight and not (trial.deleting or seen.stuck(trial)) and trial.uid not in seen.attempts
         if not waits or statuses[trial.uid].phase != "Queued" or not _may_start(seen, trial, stall):
             continue
+        if seen.survivors(trial):  # first that one ends: two at once would take two slots
+            continue
         number = next_attempt_number(trial, seen.jobs(trial))
         job = build_job(seen.observed.search, spec, trial, number, seen.settings, where)
         starts.append(CreateJob(trial, number, job))
@@ -236,7 +238,10 @@ def _delete_jobs(seen: Survey, *, all_now: bool) -> list[DeleteJob | DeleteJobs]
         if trial.terminal and len(spent) == len(jobs):
             together += spent
         else:
-            deletions += [DeleteJob(job.name, job.uid) for job in spent if not is_stopped(trial, job)]
+            alive = seen.survivors(trial)
+            deletions += [
+                DeleteJob(job.name, job.uid, stops=job in alive) for job in spent if not is_stopped(trial, job)
+            ]
     if all_now or len(together) >= seen.settings.jobs_together or stalls.is_short_of_quota(seen):
         for start in range(0, len(together), MOST_JOBS_TOGETHER):
             deletions.append(_delete_together(together[start : start + MOST_JOBS_TOGETHER]))
@@ -295,13 +300,21 @@ def _ensure_predictor(seen: Survey, spec: NASSearchSpec) -> list[EnsurePredictor
     if finding is not None and now < finding.retry_at:
         return []
     manifest = build_deployment(search, spec, seen.settings)
-    outdated = deployment is not None and deployment.template_hash != predictor_hash(manifest)
     checked = seen.observed.predictor_checked_at
+    outdated = deployment is not None and (
+        deployment.template_hash != predictor_hash(manifest)
+        or (is_edited(deployment, spec, seen.settings) and now >= _mended_again_at(seen, checked))
+    )
     fresh = checked is not None and now < checked + timedelta(seconds=seen.settings.resync_seconds)
     if deployment is not None and not outdated and fresh and finding is None:
         return []
     account, binding = build_service_account(search), build_role_binding(search)
     return [EnsurePredictor(account, binding, manifest, outdated=outdated, present=deployment is not None)]
+
+
+def _mended_again_at(seen: Survey, checked: datetime | None) -> datetime:
+    """What somebody changes again and again, such as an autoscaler or a webhook, is put right once a minute and no more."""
+    return checked + timedelta(seconds=seen.settings.recheck_limit_seconds) if checked is not None else seen.now
 
 
 def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:
@@ -336,6 +349,8 @@ def _again_at(seen: Survey, promoted: Survey, dues: list[datetime | None], actio
     if facts.check_again_at is not None and wanting:
         times.append(facts.check_again_at)
     deployment = seen.observed.deployment
+    if deployment is not None and seen.spec is not None and is_edited(deployment, seen.spec, settings):
+        times.append(_mended_again_at(seen, seen.observed.predictor_checked_at))
     if deployment is not None and not deployment.available:
         times.append(stalls.predictor_deadline(seen, deployment))
         times.append(deployment.created + timedelta(seconds=settings.recheck_seconds))
@@ -348,6 +363,9 @@ def _trial_times(seen: Survey, trial: TrialView) -> list[datetime]:
     settings, times = seen.settings, []
     if trial.in_flight and trial.status.next_attempt_time is not None:
         times.append(datetime.fromisoformat(trial.status.next_attempt_time))
+    if trial.in_flight:
+        ends = [job.pod.deletion for job in seen.survivors(trial) if job.pod is not None]
+        times += [when + timedelta(seconds=settings.lost_seconds) for when in ends if when is not None]
     attempt = seen.attempts.get(trial.uid)
     if attempt is None or attempt.job is None or attempt.job.pod is None:
         return times

@@ -8,10 +8,11 @@ from bananas_core.names import predictor_name
 from bananas_core.workload import pod
 from bananas_operator.resources import Json
 from bananas_operator.settings import Settings
-from bananas_operator.views import SearchView
+from bananas_operator.views import DeploymentView, SearchView
 
 CONTAINER: Final = "predictor"
 CLUSTER_ROLE: Final = "bananas-predictor"
+REPLICAS: Final = 1
 
 
 def build_deployment(search: SearchView, spec: NASSearchSpec, settings: Settings) -> Json:
@@ -35,7 +36,7 @@ def build_deployment(search: SearchView, spec: NASSearchSpec, settings: Settings
         "kind": "Deployment",
         "metadata": metadata,
         "spec": {
-            "replicas": 1,
+            "replicas": REPLICAS,
             "revisionHistoryLimit": 1,
             "strategy": {"type": "Recreate"},
             "selector": {
@@ -49,6 +50,14 @@ def build_deployment(search: SearchView, spec: NASSearchSpec, settings: Settings
 def template_hash(deployment: Json) -> str:
     """The hash that a Deployment carries."""
     return str(deployment["metadata"]["annotations"][constants.ANNOTATION_TEMPLATE_HASH])
+
+
+def is_edited(view: DeploymentView, spec: NASSearchSpec, settings: Settings) -> bool:
+    """Whether somebody has changed the Deployment by hand.
+
+    Of what the API server neither defaults nor rounds: all else would look changed for ever.
+    """
+    return (view.replicas, view.image) != (REPLICAS, _image(spec, settings))
 
 
 def build_service_account(search: SearchView) -> Json:
@@ -81,11 +90,15 @@ def _metadata(search: SearchView) -> Json:
     }
 
 
+def _image(spec: NASSearchSpec, settings: Settings) -> str:
+    return spec.predictor.image or settings.predictor_image
+
+
 def _pod_spec(search: SearchView, spec: NASSearchSpec, settings: Settings) -> Json:
     given = spec.predictor
     container: Json = {
         "name": CONTAINER,
-        "image": given.image or settings.predictor_image,
+        "image": _image(spec, settings),
         "imagePullPolicy": given.image_pull_policy or settings.image_pull_policy,
         "env": [
             {"name": "BANANAS_NAMESPACE", "value": search.namespace},

@@ -33,7 +33,7 @@ def cancelled(status: NASTrialStatus, problem: Problem, now: datetime) -> NASTri
         update={
             "phase": "Cancelled",
             "reason": problem.reason,
-            "message": problem.message,
+            "message": problem.message[:2048],  # bound of the API; model_copy does not check
             "next_attempt_time": None,
             "completion_time": stamp(now),
         }

@@ -11,6 +11,7 @@ from bananas_core.api import NASSearchSpec, NASTrialStatus
 from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_operator import silence
 from bananas_operator.attempts import Attempt, current_attempt, is_healthy
+from bananas_operator.classify import Running, classify
 from bananas_operator.placement import Avoided, avoided
 from bananas_operator.resources import TRIAL_STATUS
 from bananas_operator.settings import Settings
@@ -65,6 +66,15 @@ class Survey:
     def works(self, trial: TrialView) -> bool:
         """Whether a trial takes a slot: in flight by its status, or by a Job that its status does not know of yet."""
         return trial.in_flight or (not trial.terminal and bool(self.jobs(trial)))
+
+    def survivors(self, trial: TrialView) -> list[JobView]:
+        """Jobs of settled attempts that are seen to run on: their node has come back, or they hang."""
+        return [
+            job
+            for job in self.jobs(trial)
+            if job.attempt <= trial.status.settled_attempt and job.pod is not None and job.pod.silent_since is None
+            if isinstance(classify(job, self.now, self.settings), Running)
+        ]
 
     def orphans(self) -> int:
         """Unfinished Jobs of trials that are not seen: deleted, or not yet told by the watch."""

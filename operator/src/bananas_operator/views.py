@@ -193,6 +193,10 @@ class DeploymentView:
     created: datetime
     template_hash: str = ""
     deleting: bool = False
+    replicas: int = 1
+    """As its spec says; a person may have changed it."""
+    image: str = ""
+    """Of the predictor's container, as its spec says."""
     available: bool = False
     refusal: str | None = None
     """Message of the ReplicaFailure condition, if it is true."""

@@ -34,7 +34,8 @@ class Budget(Model):
         None,
         gt=0,
         le=1e9,
-        description="GPU hours of ended attempts and running ones after which no trial is admitted. Those in flight finish: it "
+        description="GPU hours of ended attempts and running ones after which no trial is admitted; what a GPU is, "
+        "trial.template.resources says. Those in flight finish: it "
         "is exceeded by what they still take, and by no more. Unset: no bound.",
     )
     wall_clock: Duration | None = Field(
@@ -54,6 +55,7 @@ class Budget(Model):
         ge=1,
         le=100_000,
         description="Results in a row, in the order in which they came, without a new best, after which no trial is admitted. "
+        "With trial.repeats the mean of an architecture is compared, once its repeats have ended, and each of them is counted. "
         "Those in flight finish; if one of them is a new best, the search goes on. Unset: no bound.",
     )
 

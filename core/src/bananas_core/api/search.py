@@ -9,7 +9,7 @@ from bananas_core.api.promotion import Promotion, PromotionStatus
 from bananas_core.api.recipe import Recipe
 from bananas_core.api.template import PodPlacement, TrialTemplate
 from bananas_core.api.trial import TableSpec, Time
-from bananas_core.model import Model, StatusModel, immutable
+from bananas_core.model import Model, StatusModel, cel, immutable
 from bananas_core.names import MAX_SEARCH_NAME
 from bananas_core.spaces import Space
 
@@ -57,7 +57,8 @@ class Strategy(Model):
     fallback: Fallback = Field(
         "none",
         description="What is done about a predictor whose forecasts rank no better than chance after 40 of them (condition "
-        "PredictorUseful): none, or evolution, which proposes from then on. For bananas and bananasPaper.",
+        "PredictorUseful): none, or evolution, which proposes from then on. For bananas and bananasPaper. May be changed while "
+        "the search runs.",
     )
     initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the strategy chooses.")
     ensemble_size: int | None = Field(
@@ -82,6 +83,21 @@ class Strategy(Model):
     def has_predictor(self) -> bool:
         """Whether it learns from results."""
         return self.name in ("bananas", "bananasPaper")
+
+
+def _unchanged(name: str) -> str:
+    """Rule that a field of an object is as it was, also where both have none."""
+    return f"(has(self.{name}) ? has(oldSelf.{name}) && self.{name} == oldSelf.{name} : !has(oldSelf.{name}))"
+
+
+_STRATEGY_RULES = (
+    (
+        " && ".join(
+            _unchanged(field.alias or name) for name, field in Strategy.model_fields.items() if name != "fallback"
+        ),
+        "spec.strategy cannot change, but for fallback: the proposals must follow from one strategy. Make a new NASSearch instead",
+    ),
+)
 
 
 class Constraints(Model):
@@ -310,7 +326,7 @@ class NASSearchSpec(Model):
     strategy: Strategy = Field(
         Strategy(),
         description="How the next architectures are chosen.",
-        json_schema_extra=immutable("spec.strategy", "the proposals must follow from one strategy"),
+        json_schema_extra=cel(*_STRATEGY_RULES),
     )
     constraints: Constraints | None = Field(
         None,
@@ -431,7 +447,11 @@ class GpuSeconds(StatusModel):
     """GPU time; a GPU is counted from the start of the container to its end."""
 
     used: float = Field(0, ge=0, description="GPU seconds of all ended attempts.")
-    wasted: float = Field(0, ge=0, description="GPU seconds of attempts that gave no result.")
+    wasted: float = Field(
+        0,
+        ge=0,
+        description="GPU seconds of attempts that gave no result: an upper bound, for a checkpoint may have kept most of it.",
+    )
 
 
 class Interruptions(StatusModel):

@@ -40,7 +40,9 @@ class Resources(Model):
         {}, description="What the container is promised."
     )
     limits: Annotated[dict[Key, Quantity], Field(max_length=32)] = Field(
-        {}, description="What the container may use; GPUs go here, as nvidia.com/gpu."
+        {},
+        description="What the container may use; GPUs go here, as nvidia.com/gpu, nvidia.com/mig-... or amd.com/gpu. These are "
+        "what GPU seconds and budget.gpuHours count; each slice of a GPU (MIG) counts as one.",
     )
 
 

@@ -114,7 +114,12 @@ class NASTrialStatus(StatusModel):
     parameters: int | None = Field(None, ge=0, description="Trainable parameters of the network.")
     multiply_adds: int | None = Field(None, ge=0, description="Multiply-adds for one image.")
     gpu_seconds: float = Field(0, ge=0, description="GPU seconds of all ended attempts.")
-    gpu_seconds_wasted: float = Field(0, ge=0, description="GPU seconds of attempts that gave no result.")
+    gpu_seconds_wasted: float = Field(
+        0,
+        ge=0,
+        description="GPU seconds of attempts that gave no result: all of them, also what a checkpoint has kept for the next "
+        "attempt, and so at most what was lost. Attempts that a person stopped by spec.suspend count only without checkpoints.",
+    )
     attempts: int = Field(0, ge=0, description="Attempts that were started.")
     retries: int = Field(0, ge=0, description="Attempts that ended in an error which may pass.")
     interruptions: int = Field(0, ge=0, description="Attempts that were preempted, evicted or lost; no failures.")

@@ -14,6 +14,8 @@ from bananas_core.api import NASSearchSpec
 from bananas_core.api.template import Toleration, TrialTemplate
 from bananas_core.workload.surroundings import NodeView, QuotaView, Surroundings, Taint, quantity
 
+GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
+MIG_PREFIX = "nvidia.com/mig-"
 TRANSIENT_TAINTS = "node.kubernetes.io/"
 """Taints by which Kubernetes says how a node is at the moment; `capacity` asks what it can ever hold."""
 
@@ -42,6 +44,12 @@ def requests(template: TrialTemplate) -> dict[str, float]:
     given = template.resources
     asked = {**given.limits, **given.requests} if given is not None else {}
     return {"pods": 1.0, **{name: amount for name, text in asked.items() if (amount := quantity(text)) > 0}}
+
+
+def gpus(limits: Mapping[str, object]) -> float:
+    """GPUs of a container with these limits; a slice of one (MIG) counts as one."""
+    counted = [text for name, text in limits.items() if name in GPU_RESOURCES or name.startswith(MIG_PREFIX)]
+    return sum(quantity(str(text)) for text in counted)
 
 
 def can_do_without(names: frozenset[str], spec: NASSearchSpec, around: Surroundings) -> bool:
