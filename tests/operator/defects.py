@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from bananas_core.api import NASTrialStatus
-from bananas_operator import admission, attempts, plan, survey
+from bananas_operator import admission, attempts, plan, steering, survey
 from bananas_operator.actions import DeleteJob, Plan
 from bananas_operator.views import JobView, TrialView
 
@@ -83,7 +83,10 @@ DEFECTS: dict[str, Defect] = {
         lambda: (patch.object(Cluster, "_check_version", lambda *_: None),)
     ),
     "a terminal status is revised": Defect(
-        lambda: (patch.object(TrialView, "in_flight", property(lambda trial: trial.admitted)),)
+        lambda: (
+            patch.object(TrialView, "in_flight", property(lambda trial: trial.admitted)),
+            patch.object(steering, "is_terminal", lambda _: False),
+        )
     ),
     "a paused leader writes when it wakes": Defect(fenced=False),
 }

@@ -109,20 +109,11 @@ class Trouble(Cluster):
         found = self.truth.get(("pod", job.name))
         return found.item[1] if found is not None else None
 
-    def kubelet(self, choice: int, how: str) -> None:
-        """One Job goes a step further, unless its node is silent."""
-        jobs = self._unfinished()
-        pod = self._pod(jobs[choice % len(jobs)]) if jobs else None
+    def _step(self, job: JobView, how: str) -> None:
+        """As the kubelet takes it, unless the node is silent."""
+        pod = self._pod(job)
         if pod is None or pod.silent_since is None:
-            super().kubelet(choice, how)
-
-    # --- people ---
-
-    def budget(self, trials: int) -> None:
-        """Somebody changes the budget."""
-        stored = self.truth["search", "s"].item
-        changed = stored.spec.model_copy(update={"budget": stored.spec.budget.model_copy(update={"trials": trials})})
-        self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
+            super()._step(job, how)
 
     # --- the operator ---
 
@@ -146,13 +137,18 @@ class Trouble(Cluster):
             self.view = view
 
     def _create_job(self, action: CreateJob) -> None:
-        """No two attempts of a trial at once, but where the node of one is lost."""
+        """No two attempts of a trial at once, but where the node of one is lost, as far as the operator was told."""
         name: Name = ("job", f"{action.trial.name}-{action.attempt}")
         if name not in self.truth:
             others = [j for j in self._unfinished() if j.trial_uid == action.trial.uid]
-            alive = [j.name for j in others if (p := self._pod(j)) and p.state is not None and p.silent_since is None]
+            alive = [j.name for j in others if self._is_alive(self.truth, j) and self._is_alive(self.view, j)]
             assert not alive, f"{name[1]} was started beside {alive}"
         super()._create_job(action)
+
+    def _is_alive(self, objects: dict[Name, Stored], job: JobView) -> bool:
+        found = objects.get(("pod", job.name))
+        pod: PodView | None = found.item[1] if found is not None and found.item[0] == job.uid else None
+        return pod is not None and pod.state is not None and pod.silent_since is None
 
     def mend(self) -> None:
         """Whatever is wrong is so no more."""

@@ -9,8 +9,8 @@ from random import Random
 from bananas_operator.settings import Settings
 
 from .builders import search, spec
-from .faults import Trouble
 from .model import KINDS
+from .people import Neighbours
 
 Step = tuple[object, ...]
 
@@ -28,11 +28,23 @@ TABLE: tuple[tuple[int, str, tuple[Sequence[object], ...]], ...] = (
     (1, "lose", (KINDS, range(1, 4))),
     (1, "relist", ()),
     (2, "delete", (("job", "pod", "trial", "deployment"), range(10))),
-    (2, "scale", (range(4),)),
+    (2, "scale", ((0, 1, 1, 2, 3, 3),)),
     (2, "budget", (range(2, 8),)),
     (1, "suspend", ((True, False),)),
     (1, "aim", ((0.5, 0.95, None),)),
     (1, "cancel", (range(10),)),
+    (2, "retry", (range(10),)),
+    (1, "change_template", (("one", "two"),)),
+    (1, "edit_predictor", (range(3), ("", "another"))),
+    (1, "hold", (range(4),)),
+    (1, "let_go", ()),
+    (2, "drain", ((True, False),)),
+    (2, "catch_up", ()),
+    (2, "come_to_rest", ()),
+    (2, "offer", (range(2, 5), range(8))),
+    (2, "kubelets", (ENDS,)),
+    (1, "refuse", (range(1, 4),)),
+    (1, "offer_results", (range(4),)),
     (1, "lose_node", (range(4),)),
     (1, "nodes_back", ()),
     (1, "pause_leader", ()),
@@ -49,14 +61,14 @@ def draw(random: Random) -> list[Step]:
     return [(name, *(random.choice(values) for values in arguments)) for _, name, arguments in chosen]
 
 
-def live(steps: Sequence[Step], *, fenced: bool = True) -> Trouble:
+def live(steps: Sequence[Step], *, fenced: bool = True) -> Neighbours:
     """Lets a history happen, then lets everything go well.
 
     Raises:
         AssertionError: something happened that may never happen, or the search did not complete.
     """
     given = spec(budget={"trials": BUDGET}, trial={"maxFailedTrials": 1000})
-    cluster = Trouble(Settings(), search(given), fenced=fenced)
+    cluster = Neighbours(Settings(), search(given), fenced=fenced)
     cluster.run_pass()
     for step in steps:
         _do(cluster, step)
@@ -65,7 +77,7 @@ def live(steps: Sequence[Step], *, fenced: bool = True) -> Trouble:
     return cluster
 
 
-def _do(cluster: Trouble, step: Step) -> None:
+def _do(cluster: Neighbours, step: Step) -> None:
     match step:
         case ("crash_after", int(writes)):
             cluster.writes_until_crash = writes
@@ -77,7 +89,7 @@ def _do(cluster: Trouble, step: Step) -> None:
             raise TypeError(f"no step: {step}")
 
 
-def _bring_to_the_end(cluster: Trouble) -> None:
+def _bring_to_the_end(cluster: Neighbours) -> None:
     """Everything goes well from now on."""
     cluster.mend()
     cluster.scale(3)
@@ -97,7 +109,7 @@ def _bring_to_the_end(cluster: Trouble) -> None:
     raise AssertionError(f"not complete after 400 rounds: {cluster.truth}")
 
 
-def _check_the_end(cluster: Trouble) -> None:
+def _check_the_end(cluster: Neighbours) -> None:
     admitted = [t for t in cluster.items("trial") if t.admitted]
     assert len(admitted) == BUDGET + 2, f"{len(admitted)} admitted, the budget is {BUDGET + 2}"
     assert all(count == 1 for count in cluster.recorded.values()), "a result was recorded twice"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_operator.actions import (
     Action,
     CreateJob,
@@ -28,7 +27,6 @@ from bananas_operator.survey import is_admitted, is_terminal
 from bananas_operator.views import (
     ContainerEnded,
     ContainerRunning,
-    DeploymentView,
     JobView,
     Observed,
     PodView,
@@ -36,9 +34,10 @@ from bananas_operator.views import (
     TrialView,
 )
 
-from .builders import ARCHITECTURES, T0, report, search, trial
+from .builders import ARCHITECTURES, T0, deployment, report, search, trial
 
 Kind = Literal["search", "trial", "job", "pod", "deployment"]
+DATA_DIGEST = "sha256:11"
 KINDS: tuple[Kind, ...] = ("search", "trial", "job", "pod", "deployment")
 Name = tuple[Kind, str]
 
@@ -75,6 +74,7 @@ class Cluster:
     writes_until_crash: int | None = None
     lose_next_answer: bool = False
     proposals: int = 0
+    predictor_checked_at: datetime | None = None
     recorded: Counter[str] = field(default_factory=Counter)
     started: list[tuple[str, int]] = field(default_factory=list)
 
@@ -137,7 +137,7 @@ class Cluster:
         self.view = dict(self.truth)
         self.news = {kind: deque() for kind in KINDS}
         self.suspects.clear()
-        self.writes_until_crash = None
+        self.writes_until_crash = self.predictor_checked_at = None
 
     def observe(self) -> Observed:
         """As `Observer` does, direct reads included."""
@@ -155,7 +155,7 @@ class Cluster:
             trials=tuple(sorted(trials, key=lambda t: t.index)),
             jobs=tuple(jobs),
             deployment=next(iter(self._seen("deployment")), None),
-            predictor_checked_at=self.now,
+            predictor_checked_at=self.predictor_checked_at,
         )
 
     def _confirm_absences(self) -> None:
@@ -208,12 +208,12 @@ class Cluster:
             case DeleteJobs():
                 self._delete_jobs(action)
             case EnsurePredictor():
-                if ("deployment", "s-predictor") not in self.truth:
-                    hash_ = action.deployment["metadata"]["annotations"]["nas.bananas.dev/template-hash"]
-                    uid = f"deployment-{self.version}"
-                    made = DeploymentView("s-predictor", uid, self.now, template_hash=hash_, available=True)
-                    self._store(("deployment", "s-predictor"), made)
+                known = self.truth.get(("deployment", "s-predictor"))
+                if known is None or action.outdated:
+                    uid = known.item.uid if known is not None else f"deployment-{self.version}"
+                    self._store(("deployment", "s-predictor"), deployment(uid=uid, created=self.now))
                 self._wrote(("deployment", "s-predictor"))
+                self.predictor_checked_at = self.now
             case DeletePredictor():
                 if ("deployment", "s-predictor") in self.truth:
                     self._remove(("deployment", "s-predictor"))
@@ -297,9 +297,13 @@ class Cluster:
         trials: list[TrialView] = self.items("trial")
         given = self.view["search", "s"].item.spec
         admitted = [t for t in trials if t.admitted]
-        assert len([t for t in admitted if not t.terminal]) < given.parallelism, "admitted beyond parallelism"
+        if not is_terminal(action.status):
+            assert len([t for t in admitted if not t.terminal]) < given.parallelism, "admitted beyond parallelism"
         assert len(admitted) < given.budget.trials, "admitted beyond the budget"
-        assert action.trial.hash not in [t.hash for t in admitted], "an architecture was admitted twice"
+        assert action.trial.spec is not None
+        origin, same = action.trial.spec.origin, [t for t in admitted if t.hash == action.trial.hash]
+        again = bool(same) and (origin.method, origin.parent) == ("retry", same[-1].index)
+        assert not same or (again and same[-1].status.phase == "Failed"), "an architecture was admitted twice"
 
     def _check_recorded(self, job: JobView) -> None:
         """A Job goes only when its end is persisted."""
@@ -314,11 +318,14 @@ class Cluster:
 
     def propose(self, architecture: int) -> None:
         """The predictor offers another one."""
-        if ("deployment", "s-predictor") not in self.truth or self.proposals >= len(ARCHITECTURES):
+        if not self._may_propose():
             return
         made = trial(self.proposals, architecture=ARCHITECTURES[architecture])
         self.proposals += 1
         self._store(("trial", made.name), made)
+
+    def _may_propose(self) -> bool:
+        return ("deployment", "s-predictor") in self.truth and self.proposals < len(ARCHITECTURES)
 
     def pending(self) -> int:
         return sum(t.status.phase == "Pending" for t in self.items("trial"))
@@ -326,13 +333,15 @@ class Cluster:
     def kubelet(self, choice: int, how: str) -> None:
         """One Job goes a step further, or ends in the given way."""
         jobs: list[JobView] = [job for job in self.items("job") if not (job.complete or job.failed)]
-        if not jobs:
+        if jobs:
+            self._step(jobs[choice % len(jobs)], how)
+
+    def _step(self, job: JobView, how: str) -> None:
+        known = self.truth.get(("pod", job.name))
+        if job.suspended:
             return
-        job = jobs[choice % len(jobs)]
-        name: Name = ("pod", job.name)
-        known = self.truth.get(name)
         if known is None:
-            self._store_pod(job, PodView("pod", f"pod-{job.uid}", self.now, gpus=1))
+            self._store_pod(job, PodView("pod", f"pod-{self.version}", self.now, gpus=1))
         elif known.item[1].state is None:
             self._store_pod(job, replace(known.item[1], state=ContainerRunning(self.now), phase="Running", node="n1"))
         else:
@@ -352,7 +361,8 @@ class Cluster:
             return
         code = codes[how]
         index = int(job.name.split("-")[1])
-        message = report(index, job.attempt).replace(f"trial-{index}", job.trial_uid) if how == "succeed" else ""
+        told = report(index, job.attempt, data_digest=DATA_DIGEST).replace(f"trial-{index}", job.trial_uid)
+        message = told if how == "succeed" else ""
         started = pod.state.started if isinstance(pod.state, ContainerRunning) else self.now
         state = ContainerEnded(code, "Completed" if code == 0 else "Error", message, started, self.now)
         self._store_pod(job, replace(pod, state=state, phase="Succeeded" if code == 0 else "Failed"))
@@ -361,36 +371,6 @@ class Cluster:
         else:
             self._store(("job", job.name), replace(job, complete=code == 0, failed=code != 0))
 
-    def delete(self, kind: Kind, choice: int) -> None:
-        """A person deletes something by hand."""
-        names = [name for name in self.truth if name[0] == kind]
-        if names:
-            self._remove(names[choice % len(names)])
-
-    def scale(self, parallelism: int) -> None:
-        stored = self.truth["search", "s"].item
-        changed = stored.spec.model_copy(update={"parallelism": parallelism})
-        self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
-
-    def aim(self, target: float | None) -> None:
-        """A person sets, moves or removes a bound of the budget."""
-        stored = self.truth["search", "s"].item
-        budget = stored.spec.budget.model_copy(update={"target_accuracy": target})
-        changed = stored.spec.model_copy(update={"budget": budget})
-        self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
-
-    def suspend(self, suspend: bool) -> None:
-        stored = self.truth["search", "s"].item
-        changed = stored.spec.model_copy(update={"suspend": suspend})
-        self._store(("search", "s"), replace(stored, spec=changed, generation=stored.generation + 1))
-
-    def cancel(self, choice: int) -> None:
-        """A person gives a trial up."""
-        found: list[TrialView] = self.items("trial")
-        if found:
-            chosen = found[choice % len(found)]
-            self._store(("trial", chosen.name), replace(chosen, cancelled=True))
-
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -398,9 +378,6 @@ class Cluster:
     def phase(self) -> str | None:
         phase: str | None = self.truth["search", "s"].item.status.phase
         return phase
-
-    def ended_trials(self) -> int:
-        return sum(t.status.phase in TERMINAL_PHASES for t in self.items("trial"))
 
 
 class _PodOf(tuple[str, PodView]):

@@ -37,7 +37,9 @@ def test_of_three_hundred_histories_drawn_by_seed_none_breaks_an_invariant() -> 
     "name",
     [
         "a Job is deleted before its end is recorded",
+        "Jobs are left out of what is in flight",
         "an attempt is settled again",
+        "a terminal status is revised",
         "the number of an attempt is used again",
         "an architecture is admitted twice",
         "a paused leader writes when it wakes",
