@@ -301,9 +301,9 @@ def test_assess_and_compare_take_a_space_of_ones_own(
     result = bananas("assess", *space, *arguments)
     assert result.exit_code == 0, result.output
     correlations = {row["predictor"]: row["rank_correlations"] for row in read(out)["assessments"]}
-    # The features are fractions: cut to whole numbers they would all be the same, and nothing could be foretold.
-    assert min(correlations["bananas"]) > 0.9
-    assert min(correlations["bananasPaper"]) > 0.9
+    # The features are fractions: cut to whole numbers they would tell no more than four groups apart (.90).
+    assert min(correlations["bananas"]) > 0.99
+    assert min(correlations["bananasPaper"]) > 0.99
     compared = ("--evaluator", f"{name}:accuracy", "--trials", 14, "--seeds", 1, "--json", out)
     result = bananas("compare", *space, *compared, "--strategies", "bananas,bananasPaper,evolution,localSearch,random")
     assert result.exit_code == 0, result.output

@@ -8,6 +8,7 @@ from typing import Any, cast
 from bananas_predictor import loop
 from bananas_predictor.pulse import Pulse
 from bananas_predictor.search import Search
+from bananas_predictor.strategies import Fit
 
 
 def test_a_step_that_takes_longer_than_it_may_is_named_and_one_that_has_ended_is_not() -> None:
@@ -94,3 +95,38 @@ async def test_a_fit_that_never_ends_is_seen_from_outside_the_loop(monkeypatch: 
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+
+
+async def test_the_loop_tells_the_pulse_how_long_a_fit_took(monkeypatch: Any) -> None:
+    class Fitted:
+        asked = "x"
+        fit = Fit(results=9, seconds=40.0)
+
+        def replace(self, _: object) -> None: ...
+
+        def prepare(self) -> None: ...
+
+    monkeypatch.setattr(loop, "offers", lambda _: 0)
+    monkeypatch.setattr(loop, "unserved", lambda _: 0)
+    monkeypatch.setattr(loop, "retries", lambda _: [])
+    monkeypatch.setattr(Fitted, "try_again", lambda *_: [], raising=False)
+    monkeypatch.setattr(Fitted, "ask", lambda *_, **__: [], raising=False)
+    monkeypatch.setattr(Search, "of", lambda _: Fitted())
+    now, published = [0.0], asyncio.Event()
+
+    class Once(World):
+        async def publish(self, _: object) -> None:
+            published.set()
+
+    pulse = Pulse(clock=lambda: now[0])
+    world = type("W", (), {"asked": "x", "trials": ()})()
+    running = asyncio.create_task(loop.run(cast(Any, Once(world)), pulse))
+    await asyncio.wait_for(published.wait(), 10)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    with pulse.step("a fit"):
+        now[0] = 799
+        assert pulse.stuck(1800) is None
+        now[0] = 801
+        assert pulse.stuck(1800) is not None
