@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -167,13 +168,17 @@ def test_a_name_that_no_recipe_takes_is_told_of_data(
 
 @pytest.mark.slow
 def test_on_a_terminal_a_person_hears_of_decoded_images_the_data_and_where_it_goes_on(tmp_path: Path) -> None:
-    """Standard output is a terminal; the second call goes on after a checkpoint that the first one has left."""
+    """The second call goes on after a checkpoint that the first one has left; its standard error is a file."""
     pack(tmp_path / "packed.npz")
     command: list[str | Path] = [Path(sys.executable).with_name("bananas-trainer"), "train"]
     command += ["--genotype", "DARTS_V2", "--out"]
     command += [tmp_path / "out", "--data", tmp_path / "packed.npz"]
     command += settings(*SMALL, "batchSize=4", "cropPadding=1", "validationFraction=0.5", "epochs=4000")
-    shown = [on_a_terminal(command, tmp_path / "out" / "epochs.jsonl") for _ in range(2)]
+    log, errors = tmp_path / "out" / "epochs.jsonl", tmp_path / "errors"
+    shown = [on_a_terminal(command, log)]
+    with errors.open("w") as file:
+        assert "images:" not in on_a_terminal(command, log, file)
+    shown.append(errors.read_text())
     for text, decoded in zip(shown, ("now", "earlier"), strict=True):
         assert f"images: file {tmp_path}/packed.npz, decoded {decoded}" in text
         assert "data digest sha256:" in text
@@ -182,12 +187,12 @@ def test_on_a_terminal_a_person_hears_of_decoded_images_the_data_and_where_it_go
     assert "resumed: epoch" in shown[1]
 
 
-def on_a_terminal(command: list[str | Path], log: Path) -> str:
-    """What both streams say on a terminal until the log is longer than it was; then SIGTERM ends the command."""
+def on_a_terminal(command: list[str | Path], log: Path, errors: IO[str] | None = None) -> str:
+    """What it says on a terminal, unless errors go elsewhere, until the log is longer than it was; then SIGTERM ends it."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "500"}
     before = log.stat().st_size if log.exists() else 0
-    process = subprocess.Popen(command, env=environment, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(command, env=environment, stdout=theirs, stderr=errors or theirs)
     os.close(theirs)
     with ThreadPoolExecutor(1) as reader:
         shown = reader.submit(read_to_the_end, ours)

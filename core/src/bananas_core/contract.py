@@ -13,7 +13,8 @@ Expected of it:
   * where there is a `progress_url`: `ProgressMessage` as JSON by POST after an epoch. Losing it loses nothing, so a
     trainer never waits or fails for it;
   * a lower attempt must not write once a higher one has started: the file `attempt` in the checkpoint directory holds the
-    highest number, and a trainer reads it before each write (`ExitCode.FENCED` if it has been overtaken).
+    highest number, and a trainer reads it before each write, and again before it puts what it wrote in place
+    (`ExitCode.FENCED` if it has been overtaken).
 """
 
 from enum import IntEnum

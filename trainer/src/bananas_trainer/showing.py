@@ -27,8 +27,8 @@ def epochs_shown(trial: TrialFile) -> Iterator[Tell]:
         TextColumn("{task.description}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress:
-        log_for_a_person()  # to the bar's standard error, which writes above the bar
+    with Progress(*columns, redirect_stderr=sys.stderr.isatty()) as progress:
+        log_for_a_person()  # a standard error that is the same terminal is now the bar's, which writes above itself
         bar = progress.add_task("", total=trial.recipe.epochs if trial.recipe is not None else None)
 
         def tell(record: EpochRecord) -> None:
