@@ -106,7 +106,7 @@ class FakeApi:
     version: int = 1000
     address: str = ""
     _watchers: list[tuple[str, str | None, str, asyncio.Queue[Object | None]]] = field(default_factory=list)
-    _snapshots: dict[str, list[Object]] = field(default_factory=dict)
+    _snapshots: dict[str, tuple[int, list[Object]]] = field(default_factory=dict)
     _history: list[tuple[int, str, str, Object]] = field(default_factory=list)
 
     # --- for tests ---
@@ -298,9 +298,10 @@ class FakeApi:
         if token is not None:
             if token not in self._snapshots:
                 raise StatusError(410, "Expired", "the continuation is too old")
-            items = self._snapshots.pop(token)
+            seen_at, items = self._snapshots.pop(token)
         else:
             selector = _selector_of(request)
+            seen_at = self.version  # later pages show this moment, and say so: a watch goes on from it
             items = [
                 deepcopy(item)
                 for (k, ns, _), item in sorted(self.objects.items())
@@ -308,10 +309,10 @@ class FakeApi:
             ]
         limit = int(query.get("limit", "0")) or len(items) or 1
         page, rest = items[:limit], items[limit:]
-        metadata: Object = {"resourceVersion": str(self.version)}
+        metadata: Object = {"resourceVersion": str(seen_at)}
         if rest:
             metadata["continue"] = uuid.uuid4().hex
-            self._snapshots[metadata["continue"]] = rest
+            self._snapshots[metadata["continue"]] = seen_at, rest
         for item in page:  # as a real server: items of a list carry neither
             item.pop("kind", None)
             item.pop("apiVersion", None)
