@@ -3,11 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bananas_operator.actions import CreateJob, DeleteJob
 from bananas_operator.plan import plan
-from bananas_operator.views import Observed, PodView
+from bananas_operator.settings import Settings
+from bananas_operator.views import ContainerState, ContainerWaiting, Observed, PodView
 
-from .builders import SETTINGS, at, job, observed, pod, running, trial
+from .builders import SETTINGS, at, ended, job, observed, pod, report, running, trial
 from .histories import failure
 from .test_plan import settled
 
@@ -55,3 +58,19 @@ def test_a_node_that_comes_back_between_two_passes_does_not_make_two_attempts_at
         ("run_pass",),
     ]
     assert failure(steps) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "want"),
+    [(running(), "stop s-0-1"), (ContainerWaiting("ImagePullBackOff", "no such image"), "delete s-0-1")],
+)
+def test_the_last_attempt_of_a_failed_trial_gives_its_gpu_back_at_once(state: ContainerState, want: str) -> None:
+    """Other Jobs of ended trials wait until twenty can be deleted together; this one's pod keeps a GPU from others."""
+    failed = trial(
+        0, "Failed", attempts=1, settled_attempt=1, retries=1, failure={"reason": "Hang", "message": "hangs"}
+    )
+    over = trial(1, "Succeeded", attempts=1, settled_attempt=1, validation_accuracy=0.9)
+    seen = observed(failed, over, jobs=(job(0, 1, pod(state)), job(1, 1, pod(ended(0, report(1))), complete=True)))
+    actions = plan(seen, at(400), Settings()).actions
+    stops = [("stop " if a.stops else "delete ") + a.name for a in actions if isinstance(a, DeleteJob)]
+    assert stops == [want]

@@ -226,7 +226,8 @@ def _stop_jobs(seen: Survey) -> list[DeleteJob]:
 def _delete_jobs(seen: Survey, *, all_now: bool) -> list[DeleteJob | DeleteJobs]:
     """Jobs whose end is recorded, by the status as it was observed: persisted for certain.
 
-    Those of trials that have ended wait for others, to be deleted with them in one request; but not where a quota is short.
+    Those of trials that have ended wait for others, to be deleted with them in one request; but not where a quota is short,
+    nor where a pod may still hold a GPU: that of a last attempt that hangs, or whose image cannot be pulled.
     """
     deletions: list[DeleteJob | DeleteJobs] = []
     together: list[JobView] = []
@@ -235,17 +236,20 @@ def _delete_jobs(seen: Survey, *, all_now: bool) -> list[DeleteJob | DeleteJobs]
         spent = (
             [job for job in jobs if not job.deleting and _is_spent(seen, trial, job)] if not seen.stuck(trial) else []
         )
+        alive = seen.survivors(trial)
         if trial.terminal and len(spent) == len(jobs):
-            together += spent
-        else:
-            alive = seen.survivors(trial)
-            deletions += [
-                DeleteJob(job.name, job.uid, stops=job in alive) for job in spent if not is_stopped(trial, job)
-            ]
+            ended = [job for job in spent if _has_ended(seen, job)]
+            together += ended
+            spent = [job for job in spent if job not in ended]
+        deletions += [DeleteJob(job.name, job.uid, stops=job in alive) for job in spent if not is_stopped(trial, job)]
     if all_now or len(together) >= seen.settings.jobs_together or stalls.is_short_of_quota(seen):
         for start in range(0, len(together), MOST_JOBS_TOGETHER):
             deletions.append(_delete_together(together[start : start + MOST_JOBS_TOGETHER]))
     return deletions
+
+
+def _has_ended(seen: Survey, job: JobView) -> bool:
+    return not isinstance(classify_job(job, seen.now, seen.settings), Running | Waiting | Blocked)
 
 
 def _delete_together(jobs: list[JobView]) -> DeleteJob | DeleteJobs:
