@@ -56,7 +56,7 @@ fixture: setup ## Keeps this release's CRDs and samples of its objects for upgra
 lock: setup ## Pins the requirement files anew
 	requirements/lock.sh
 
-kueue: .python3 ## Builds Kueue, for the test of trials in its queue, which is skipped without it (five minutes of CPU)
+kueue: .python3 ## Builds Kueue, for the test of trials in its queue, which is skipped without it (about five minutes of CPU)
 	@devcluster/kueue.sh
 
 cluster-up: .python3 ## A real single-node Kubernetes on this machine

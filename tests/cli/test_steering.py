@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from bananas_core import constants
+from bananas_core.names import promoted_name
+from bananas_core.workload.pod import digest
 from tests.cli import builders
 from tests.cli.api_server import ApiServer, refusal
 from tests.cli.builders import stamp, trial
@@ -125,10 +128,14 @@ def test_missing_rights_to_steer_are_named(server: ApiServer, terminal: Terminal
     server.take = take  # type: ignore[method-assign]
 
 
-def final(index: int, seed: int, phase: str, **status: Any) -> dict[str, Any]:
-    """A training to the end."""
+def final(
+    index: int, seed: int, phase: str, *, number: int = 1, asked: dict[str, Any] | None = None, **status: Any
+) -> dict[str, Any]:
+    """A training to the end, made for what `asked` says of the recipe."""
     made = trial(index, phase, **status)
-    made["metadata"]["name"] = f"demo-{index}-final-{seed}"
+    made["metadata"]["name"] = promoted_name("demo", index, seed, number)
+    asked_hash = digest({"recipe": "final", **(asked or {})})
+    made["metadata"]["annotations"] = {constants.ANNOTATION_PROMOTION_HASH: asked_hash}
     made["spec"] |= {"seed": seed, "origin": {"method": "promotion", "parent": index}}
     return made
 
@@ -180,3 +187,78 @@ def test_retry_of_a_training_to_the_end_that_nobody_asks_for_is_refused(
     server.put((search, [made]))
     assert want in terminal.refuse("retry", made["metadata"]["name"])
     assert server.bodies == []
+
+
+OTHER = {"epochs": 7}
+
+
+@pytest.mark.parametrize(
+    ("others", "want"),
+    [
+        ([final(3, 1, "Succeeded", number=2)], "trained once more already, as demo-3-final-1-r2 (Succeeded)"),
+        ([final(3, 1, "Running", number=2)], "trained once more already, as demo-3-final-1-r2 (Running)"),
+        (
+            [final(3, 1, "Failed", number=2), final(3, 1, "Failed", number=10)],
+            "trained once more already, as demo-3-final-1-r10 (Failed); retry that one",
+        ),
+        ([final(3, 1, "Cancelled", number=2, reason="CancelledByUser")], "as demo-3-final-1-r2 (Cancelled)"),
+    ],
+)
+def test_retry_of_a_training_in_whose_place_another_is_names_that_one(
+    server: ApiServer, terminal: Terminal, others: list[dict[str, Any]], want: str
+) -> None:
+    server.put((promoting(), [final(3, 1, "Failed"), *others]))
+    assert want in terminal.refuse("retry", "demo-3-final-1")
+    assert server.bodies == []
+
+
+def retried(made: dict[str, Any]) -> dict[str, Any]:
+    made["metadata"]["annotations"][constants.ANNOTATION_RETRY] = "2999-01-01T00:00:00.5Z"
+    return made
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [final(3, 1, "Cancelled", number=2, reason="Withdrawn")],
+        [final(3, 1, "Succeeded", number=2, asked=OTHER)],
+        [retried(final(3, 1, "Failed", number=2, settledTime="2999-01-01T00:00:00Z"))],
+        [final(3, 2, "Succeeded", number=2), final(33, 1, "Succeeded", number=2)],
+    ],
+)
+def test_retry_of_a_training_in_whose_place_nothing_counts_is_done(
+    server: ApiServer, terminal: Terminal, others: list[dict[str, Any]]
+) -> None:
+    server.put((promoting(), [final(3, 1, "Failed"), *others]))
+    assert terminal.run("retry", "demo-3-final-1")[0] == 0
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "want"),
+    [
+        ([], "by itself, once the search has ended"),
+        ([final(3, 1, "Succeeded", asked=OTHER, number=2)], "as demo-3-final-1-r2 (Succeeded)"),
+        ([final(3, 1, "Failed", asked=OTHER, number=2)], "as demo-3-final-1-r2 (Failed); retry that one"),
+    ],
+)
+def test_retry_of_a_training_of_another_recipe_is_refused(
+    server: ApiServer, terminal: Terminal, others: list[dict[str, Any]], want: str
+) -> None:
+    server.put((promoting(epochs=7), [final(3, 1, "Failed"), *others]))
+    text = terminal.refuse("retry", "demo-3-final-1")
+    assert "demo-3-final-1 had another recipe than spec.promote of demo asks for now" in text
+    assert f"its network is trained by that recipe {want}" in text
+    assert server.bodies == []
+
+
+def test_retry_of_a_training_that_an_older_release_made_is_told_by_its_recipe(
+    server: ApiServer, terminal: Terminal
+) -> None:
+    made = final(3, 1, "Failed")
+    del made["metadata"]["annotations"]
+    server.put((promoting(recipe="search"), [made]))
+    made["spec"]["recipe"] = {"validationFraction": 0, "testAtEnd": True}
+    assert terminal.run("retry", "demo-3-final-1")[0] == 0
+    made["spec"]["recipe"] = {"validationFraction": 0, "testAtEnd": True, "epochs": 7}
+    assert "had another recipe" in terminal.refuse("retry", "demo-3-final-1")

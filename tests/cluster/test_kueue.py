@@ -16,7 +16,7 @@ SUSPENDED = "its Job is suspended"
 @pytest.fixture
 def queues(cluster: Cluster, tmp_path: Path) -> Iterator[None]:
     if not kueue.built():
-        pytest.skip("Kueue is not built: run 'make kueue' (five minutes of CPU)")
+        pytest.skip("Kueue is not built: run 'make kueue' (about five minutes of CPU)")
     with kueue.kueue(cluster, tmp_path):
         yield
 

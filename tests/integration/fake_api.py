@@ -103,6 +103,8 @@ class FakeApi:
     on_change: list[Callable[[str, Object], None]] = field(default_factory=list)
     refuse_create: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Kind -> (status, message) of every create, dry runs included."""
+    admission: Callable[[str, Object], None] = lambda _kind, _item: None
+    """A mutating webhook: changes whatever is to be made or replaced."""
     version: int = 1000
     address: str = ""
     _watchers: list[tuple[str, str | None, str, asyncio.Queue[Object | None]]] = field(default_factory=list)
@@ -328,6 +330,7 @@ class FakeApi:
         if kind in self.refuse_create:
             code, message = self.refuse_create[kind]
             raise StatusError(code, "Forbidden" if code == 403 else "Invalid", message)
+        self.admission(kind, body)
         if request.query.get("dryRun") == "All":
             return body
         made = self.create(kind, body, namespace)
@@ -355,6 +358,7 @@ class FakeApi:
 
     def _put(self, kind: str, namespace: str, name: str, body: Object) -> Object:
         before = self._existing(kind, namespace, name)
+        self.admission(kind, body)
         metadata = {**before["metadata"], **body["metadata"]}
         item = {**deepcopy(body), "metadata": metadata, "status": before.get("status", {})}
         self._store(kind, item, "MODIFIED")

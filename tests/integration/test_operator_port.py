@@ -53,6 +53,7 @@ async def test_healthz_fails_when_a_watch_tells_nothing_any_more_while_lists_do(
         it.api.deaf |= {"NASTrial", "Pod", "Job"}
         await it.phase("Complete", seconds=20)  # by lists alone
         await shown(unused_tcp_port, "a watch has not told a change", path="/healthz")
+        await eventually(unused_tcp_port, "/livez", 503)  # what the kubelet starts it anew for
 
 
 async def test_healthz_fails_when_lists_fail(lab: Callable[..., Any], unused_tcp_port: int) -> None:
@@ -60,8 +61,10 @@ async def test_healthz_fails_when_lists_fail(lab: Callable[..., Any], unused_tcp
         await eventually(unused_tcp_port, "/healthz", 200)
         it.api.faults.append(Fault("GET", "limit", 500, times=100_000))
         assert "full list" in await eventually(unused_tcp_port, "/healthz", 503)
+        assert "full list" in await eventually(unused_tcp_port, "/livez", 503)
         it.api.faults.clear()
         await eventually(unused_tcp_port, "/healthz", 200)
+        await eventually(unused_tcp_port, "/livez", 200)
 
 
 async def test_metrics_tell_of_searches_and_forget_those_that_are_deleted(

@@ -164,3 +164,25 @@ async def test_a_predictor_that_somebody_changes_by_hand_is_put_right(lab: Calla
             return sum(call.method == "PUT" for call in it.api.calls)
 
         assert puts() == 1, "and once is enough"
+
+
+async def test_a_webhook_that_rewrites_the_predictors_image_is_not_fought(lab: Callable[..., Any]) -> None:
+    def rewrite(kind: str, item: Any) -> None:
+        if kind == "Deployment":
+            item["spec"]["template"]["spec"]["containers"][0]["image"] = "mirror/predictor:1"
+
+    def puts(it: Any) -> int:
+        return sum(call.method == "PUT" and "deployments" in call.path for call in it.api.calls)
+
+    async with lab(resync_seconds=0.3) as it:  # put right at most every 0.2 s
+        it.api.admission = rewrite
+        it.world.seconds = 30
+        it.create(search(trials=2, parallelism=2))
+        await it.until("a predictor", lambda: it.api.all("Deployment"))
+        await it.lists_again(4)
+        assert puts(it) == 0, "the answer to the POST said it"
+        await it.kill()
+        it.start()  # it has forgotten the answer
+        await it.until("it tries once", lambda: puts(it))
+        await it.lists_again(4)
+        assert puts(it) == 1

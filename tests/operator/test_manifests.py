@@ -316,3 +316,11 @@ def test_a_rolling_update_never_leaves_the_cluster_without_a_replica() -> None:
     assert deployment["spec"]["replicas"] == 2
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert budget["spec"]["selector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
+
+
+def test_the_kubelet_ends_only_an_operator_that_a_new_process_would_be_better_than() -> None:
+    """Not one that waits for CRDs: that one is not ready, and no more."""
+    deployment = next(item for item in shipped() if item["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probes = ("startupProbe", "livenessProbe", "readinessProbe")
+    assert [container[probe]["httpGet"]["path"] for probe in probes] == ["/livez", "/livez", "/healthz"]

@@ -52,3 +52,31 @@ def test_what_the_api_server_adds_is_no_edit() -> None:
     assert not is_edited(deployment_view(made, (), CONTAINER), given, SETTINGS)
     made["spec"]["replicas"] = 0
     assert is_edited(deployment_view(made, (), CONTAINER), given, SETTINGS)
+
+
+def rewritten(image: str, **changes: Any) -> Observed:
+    """A webhook has kept mirror/predictor in place of what was sent."""
+    seen = edited(100, image=image, **changes)
+    return settled(replace(seen, predictor_rewritten=(SETTINGS.predictor_image, "mirror/predictor")), 101)
+
+
+def test_an_image_that_a_webhook_rewrites_is_left_alone_and_all_else_is_put_right() -> None:
+    assert mends(rewritten("mirror/predictor"), 300) == []
+    assert plan(rewritten("mirror/predictor"), at(101), SETTINGS).again_at is None
+    assert mends(rewritten(SETTINGS.predictor_image), 300) == [], "the webhook was removed"
+    assert mends(rewritten("example/other:1"), 300) == [True]
+    assert mends(rewritten("mirror/predictor", replicas=0), 300) == [True]
+    other = replace(rewritten("mirror/predictor"), predictor_rewritten=("example/older:1", "mirror/predictor"))
+    assert mends(other, 300) == [True], "of another image it says nothing"
+
+
+def test_a_deployment_is_put_right_without_a_look_at_its_accounts_while_they_were_seen_lately() -> None:
+    def accounts(seconds: float) -> list[bool]:
+        todo = plan(edited(100, replicas=0), at(seconds), SETTINGS)
+        return [a.accounts for a in todo.actions if isinstance(a, EnsurePredictor)]
+
+    assert accounts(200) == [False]
+    assert accounts(100 + SETTINGS.resync_seconds) == [True]
+    mended = replace(edited(100, replicas=0), predictor_mended_at=at(190))
+    assert mends(mended, 200) == []
+    assert mends(mended, 190 + SETTINGS.recheck_limit_seconds) == [True]

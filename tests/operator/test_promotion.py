@@ -237,68 +237,6 @@ def test_a_training_to_the_end_that_failed_is_told_and_the_others_count() -> Non
     assert first.test_accuracy_standard_deviation is None
 
 
-def test_a_raised_budget_holds_back_what_has_not_begun_and_the_rest_keeps_its_slot() -> None:
-    given = asked(budget={"trials": 5}, parallelism=2)
-    begun = to_the_end(1, 1, "Running", given, attempts=1)
-    working = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=begun.uid, pod=pod(running()))
-    seen = done(given, begun, to_the_end(1, 2, given=given), jobs=(working,))
-    seen = replace(seen, trials=(*seen.trials, *(replace(trial(i), spec=None, problem=None) for i in (3, 4))))
-    decided = writes(decide(seen))
-    assert "s-1-final-2" not in decided, "it is neither admitted nor given up"
-    assert [decided[name].phase for name in ("s-3",)] == ["Queued"]
-    assert "s-4" not in decided, "one slot of two is the promotion's"
-
-    results = (trial(i, "Succeeded", validation_accuracy=0.85) for i in (3, 4))
-    again = done(given, finished(1, 1, 0.9), to_the_end(1, 2, given=given), to_the_end(2, 1, given=given))
-    again = replace(again, trials=(*again.trials, *results))
-    todo = decide(again)
-    assert writes(todo)["s-1-final-2"].phase == "Queued", "when the search has ended again, it is trained after all"
-    assert writes(todo)["s-2-final-1"].reason == "Withdrawn", "another has displaced it"
-    assert [t["metadata"]["name"] for t in made(todo)] == ["s-3-final-1", "s-3-final-2"]
-    promotion = told(todo).promotion
-    assert promotion is not None
-    assert (promotion.ended, [result.failed for result in promotion.results]) == (1, [0, 0])
-
-
-def test_a_promotion_that_is_removed_and_restored_trains_what_it_withdrew() -> None:
-    begun = to_the_end(1, 1, "Running", attempts=1, node="node1", start_time="2026-01-01T12:00:00Z")
-    working = replace(job(1), name="s-1-final-1-1", uid="job-p", trial_uid=begun.uid, pod=pod(running()))
-    waiting = [to_the_end(1, 2), to_the_end(2, 1), to_the_end(2, 2)]
-    removed = done(asked(promote=None), begun, *waiting, jobs=(working,))
-    decided = writes(decide(removed))
-    assert {(name, status.phase, status.reason) for name, status in decided.items()} == {
-        (t.name, "Cancelled", "Withdrawn") for t in waiting
-    }
-    assert told(decide(removed)).phase == "Complete"
-
-    withdrawn = [replace(t, status=decided[t.name]) for t in waiting]
-    restored = decide(done(asked(), finished(1, 1, 0.9), *withdrawn))
-    assert [t["metadata"]["name"] for t in made(restored)] == ["s-1-final-2-r2", "s-2-final-1-r2", "s-2-final-2-r2"]
-    promotion = told(restored).promotion
-    assert promotion is not None
-    assert (promotion.trainings, promotion.ended) == (4, 1)
-    assert [result.failed for result in promotion.results] == [0, 0]
-
-    third = replace(finished(1, 2, 0.8), name="s-1-final-2-r2", uid="third")
-    promotion = told(decide(done(asked(), finished(1, 1, 0.9), *withdrawn, third))).promotion
-    assert promotion is not None
-    assert (promotion.results[0].succeeded, promotion.results[0].test_accuracy) == (2, pytest.approx(0.85))
-
-
-def test_what_waits_when_a_search_is_given_up_is_withdrawn() -> None:
-    given = asked(trial={"maxFailedTrials": 0}, budget={"trials": 4})
-    failed = trial(3, "Failed", failure={"reason": "Diverged", "message": ""})
-    seen = done(given, to_the_end(1, 1, given=given))
-    todo = decide(replace(seen, trials=(*seen.trials, failed)))
-    assert writes(todo)["s-1-final-1"].reason == "Withdrawn"
-
-
-def test_a_spec_that_cannot_be_read_withdraws_nothing() -> None:
-    seen = done(asked(), to_the_end(1, 1))
-    unread = replace(seen.search, spec=None, problem="spec.promote: a field of a later release")
-    assert "s-1-final-1" not in writes(decide(replace(seen, search=unread)))
-
-
 def test_a_result_of_another_recipe_or_network_is_left_out_and_trained_anew() -> None:
     mismatch = Problem("RecipeMismatch", "spec.recipe is not that of the search")
     old = [replace(finished(1, seed, 0.9), problem=mismatch) for seed in (1, 2)]
@@ -355,31 +293,6 @@ def test_a_promoted_trial_of_another_name_is_none(name: str) -> None:
     problem = trial_view(stored, search(asked())).problem
     assert problem is not None
     assert problem.reason == "InvalidTrial"
-
-
-def test_a_failed_training_that_a_person_wants_again_is_made_again_once() -> None:
-    failure = {"reason": "ProgramError", "message": ""}
-    failed = to_the_end(1, 1, "Failed", failure=failure, settled_time="2026-01-01T11:40:00Z")
-    others = (finished(1, 2, 0.9), finished(2, 1, 0.8), finished(2, 2, 0.8))
-    assert made(decide(done(asked(), failed, *others))) == []
-    retried = replace(failed, retried_at=at(0))
-    todo = decide(done(asked(), retried, *others))
-    assert [t["metadata"]["name"] for t in made(todo)] == ["s-1-final-1-r2"]
-    assert told(todo).phase == "Running"
-    second = replace(failed, name="s-1-final-1-r2", uid="second")
-    seen = done(asked(), retried, *others, second)
-    assert made(decide(seen)) == []
-    status = told(decide(seen))
-    assert status.phase == "Complete"
-    assert status.promotion is not None
-    assert (status.promotion.results[0].succeeded, status.promotion.results[0].failed) == (1, 1)
-
-
-def test_a_training_that_a_person_gave_up_is_not_made_again() -> None:
-    given_up = to_the_end(1, 1, "Cancelled", reason="CancelledByUser")
-    seen = done(asked(), given_up, finished(1, 2, 0.9), finished(2, 1, 0.8), finished(2, 2, 0.8))
-    assert made(decide(seen)) == []
-    assert told(decide(seen)).phase == "Complete"
 
 
 def test_bounds_of_time_are_the_promotions_own() -> None:

@@ -8,14 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bananas_core.api import NASSearchSpec
-from bananas_operator.actions import CreateTrial, EnsureConfigMap, WriteSearch, WriteTrial
+from bananas_core.contract import FailureReport, Report
+from bananas_operator.actions import (
+    CreateJob,
+    CreateTrial,
+    DeleteJob,
+    DeleteJobs,
+    EnsureConfigMap,
+    WriteSearch,
+    WriteTrial,
+)
 from bananas_operator.parse import trial_view
 from bananas_operator.plan import plan
-from bananas_operator.views import Observed, SearchView, TrialView
+from bananas_operator.views import ContainerEnded, ContainerRunning, JobView, Observed, SearchView, TrialView
 
-from .builders import SETTINGS, T0, search, spec, trial
+from .builders import SETTINGS, T0, pod, search, spec, trial
 
-FAILURE = {"reason": "Diverged", "message": ""}
+DIVERGED = FailureReport(kind="bananas.failure/v1", reason="Diverged", message="NaN").to_message()
 
 
 def accuracy_of(of: TrialView) -> float:
@@ -25,14 +34,26 @@ def accuracy_of(of: TrialView) -> float:
     return round(of.spec.recipe.epochs / 10 + of.spec.recipe.channels / 1000, 6)
 
 
+def said(of: TrialView, attempt: int) -> str:
+    accuracy = accuracy_of(of)
+    return Report(
+        kind="bananas.report/v1",
+        trial_uid=of.uid,
+        attempt=attempt,
+        validation_accuracy=accuracy,
+        test_accuracy=accuracy,
+    ).to_message()
+
+
 @dataclass
 class Lab:
-    """A complete search, its promotion, and a clock; attempts are played by `end`."""
+    """A complete search, its promotion with its Jobs, and a clock; attempts run until `end`."""
 
     view: SearchView
     of_search: list[TrialView]
     now: datetime = T0
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, JobView] = field(default_factory=dict)
     winner: dict[str, str] = field(default_factory=dict)
 
     def trials(self) -> list[TrialView]:
@@ -41,7 +62,8 @@ class Lab:
     def run_pass(self) -> bool:
         """Whether anything was to be done."""
         self.now += timedelta(seconds=1)
-        seen = Observed(self.view, (*self.of_search, *self.trials()), winner_checked_at=self.now)
+        trials, jobs = (*self.of_search, *self.trials()), tuple(self.jobs.values())
+        seen = Observed(self.view, trials, jobs, winner_checked_at=self.now)
         acted = False
         for action in plan(seen, self.now, SETTINGS).actions:
             match action:
@@ -54,6 +76,16 @@ class Lab:
                     before = trial_view(self.objects[action.trial.name], self.view)
                     assert not before.terminal, "a terminal status is never revised"
                     self.write(action.trial.name, **action.status.to_kubernetes())
+                case CreateJob(of, number, manifest):
+                    assert of.problem is None, "an attempt by a recipe that is not asked for"
+                    name = manifest["metadata"]["name"]
+                    assert name not in self.jobs, f"{name} was made twice"
+                    begun = pod(ContainerRunning(self.now))
+                    self.jobs[name] = JobView(name, f"uid-{name}", of.uid, number, self.now, pod=begun)
+                case DeleteJob(name):
+                    del self.jobs[name]
+                case DeleteJobs():
+                    self.jobs = {name: job for name, job in self.jobs.items() if job.uid not in action.job_uids}
                 case WriteSearch(status):
                     self.view = replace(self.view, status=status)
                 case EnsureConfigMap(manifest):
@@ -78,15 +110,16 @@ class Lab:
         self.view = replace(self.view, spec=asked, generation=self.view.generation + 1)
 
     def end(self, choice: int, good: bool) -> None:
-        """One that is admitted has a result, or fails."""
-        flying = [t for t in self.trials() if t.in_flight]
-        if flying:
-            one = flying[choice % len(flying)]
-            name, accuracy = one.name, accuracy_of(one)
-            ended = {"settledTime": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"), "settledAttempt": 1, "attempts": 1}
-            self.write(
-                name, **ended, **({"phase": "Succeeded", "testAccuracy": accuracy} if good else {"phase": "Failed"})
-            )
+        """An attempt has a result, or fails: for good, or to be tried again."""
+        running = [job for job in self.jobs.values() if not (job.complete or job.failed)]
+        if running:
+            job = running[choice % len(running)]
+            (of,) = (t for t in self.trials() if t.uid == job.trial_uid)
+            code, message = 0, said(of, job.attempt)
+            if not good:
+                code, message = (1, "") if choice % 2 else (72, DIVERGED)
+            over = pod(ContainerEnded(code, message, "", self.now, self.now), phase="Succeeded" if good else "Failed")
+            self.jobs[job.name] = replace(job, complete=good, failed=not good, pod=over)
 
     def annotate(self, choice: int, key: str) -> None:
         names = sorted(self.objects)
@@ -139,7 +172,7 @@ def test_whatever_a_person_changes_the_last_promotion_is_done_in_full_and_unmixe
     while lab.run_pass() or any(t.in_flight for t in lab.trials()):
         lab.end(0, good=True)
         rounds += 1
-        assert rounds < 200, "it comes to no end"
+        assert rounds < 600, "it comes to no end"
     status = lab.view.status
     assert status.phase == "Complete"
     assert status.promotion is not None

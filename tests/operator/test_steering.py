@@ -246,11 +246,16 @@ def test_a_quota_that_asks_for_requests_is_no_quota_that_is_used_up() -> None:
 
 def test_trials_of_a_failed_search_that_had_run_have_a_reason_of_their_own_and_stay_in_the_budget() -> None:
     failed = tuple(trial(i, "Failed", failure={"reason": "Diverged", "message": "x"}) for i in range(2))
-    ran, never = trial(2, "Queued", attempts=1, settled_attempt=1), trial(3, "Queued")
-    todo = decide(observed(*failed, ran, never, search=search(spec(trial={"maxFailedTrials": 1}))))
+    over = {"attempts": 1, "settled_attempt": 1}
+    ran, never = trial(2, "Queued", start_time="2026-01-01T11:30:00Z", **over), trial(3, "Queued")
+    superseded, withdrawn = trial(4, "Queued", **over), trial(5, **over)
+    asked = search(spec(trial={"maxFailedTrials": 1}))
+    todo = decide(observed(*failed, ran, never, superseded, withdrawn, search=asked))
     assert {n: (s.reason, s.admission_time is not None) for n, s in writes(todo).items()} == {
         "s-2": (constants.REASON_GIVEN_UP, True),
         "s-3": (constants.REASON_SEARCH_FAILED, False),
+        "s-4": (constants.REASON_SEARCH_FAILED, False),
+        "s-5": (constants.REASON_SEARCH_FAILED, False),
     }
 
 

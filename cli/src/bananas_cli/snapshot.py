@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from bananas_cli.errors import Unreadable
+from bananas_core import constants
 from bananas_core.api import Condition, NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
 from bananas_core.model import Model
 
@@ -53,6 +54,10 @@ class Trial:
     created: datetime
     spec: NASTrialSpec
     status: NASTrialStatus
+    promotion_hash: str | None = None
+    """Of what was asked of the recipe, where it trains a winner to the end."""
+    retried_at: datetime | None = None
+    """When a person asked for another go last."""
 
     @property
     def accuracy(self) -> float | None:
@@ -133,12 +138,24 @@ def parse_trial(raw: RawObject) -> Trial:
         Unreadable: naming the field that this release does not know.
     """
     metadata = raw["metadata"]
+    annotations = metadata.get("annotations") or {}
     return Trial(
         name=metadata["name"],
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         spec=_parse(NASTrialSpec, raw, "spec"),
         status=_parse(NASTrialStatus, raw, "status"),
+        promotion_hash=annotations.get(constants.ANNOTATION_PROMOTION_HASH),
+        retried_at=_asked_at(annotations.get(constants.ANNOTATION_RETRY) or ""),
     )
+
+
+def _asked_at(text: str) -> datetime | None:
+    """The time in an annotation; one that a person has mistyped asks for nothing."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo is not None else None
 
 
 def parse_snapshot(search: RawObject, trials: list[RawObject]) -> Snapshot:

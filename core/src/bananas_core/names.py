@@ -4,7 +4,8 @@ import re
 from typing import Final
 
 MAX_SEARCH_NAME: Final = 40
-"""Characters. A Job's name must fit a pod's hostname of 63: name, `-`, five digits, `-`, attempt, and the pod's own suffix."""
+"""Characters. A Job's name must have at most 63: this, `-`, five digits, `-final-20-r99` and `-` leave three for the number of the
+attempt. A pod's own suffix needs none of them: the API server shortens what it stands behind."""
 
 
 def trial_name(search: str, index: int) -> str:
@@ -19,10 +20,19 @@ def promoted_name(search: str, index: int, seed: int, number: int = 1) -> str:
 
 def promoted_number(name: str, first: str) -> int | None:
     """Which of the trainings that a promotion has made under a name this is, from 1; None if it is none of them."""
-    found = re.fullmatch(rf"{re.escape(first)}(?:-r([1-9][0-9]*))?", name)
-    if found is None or found[1] == "1":
-        return None
-    return int(found[1] or 1)
+    base, number = numbered(name)
+    return number if base == first else None
+
+
+def numbered(name: str) -> tuple[str, int]:
+    """The first name of a training to the end, and its number; any other name is the first of its own."""
+    found = re.fullmatch(r"(.+?)-r([1-9][0-9]*)", name)
+    return (name, 1) if found is None or found[2] == "1" else (found[1], int(found[2]))
+
+
+def is_promotions_job(name: str, search: str) -> bool:
+    """Whether a Job of a search is an attempt of its promotion, by its name alone: the trial may be gone."""
+    return re.fullmatch(rf"{re.escape(search)}-[0-9]+-final-[0-9]+(-r[0-9]+)?-[0-9]+", name) is not None
 
 
 def best_name(search: str) -> str:

@@ -80,6 +80,8 @@ class EnsurePredictor:
     """Whether the Deployment is there, made from another template."""
     present: bool
     """Whether the Deployment is there."""
+    accounts: bool = True
+    """Whether ServiceAccount and RoleBinding were not seen to be there a short while ago."""
 
 
 @dataclass(frozen=True)

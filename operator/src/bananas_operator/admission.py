@@ -84,9 +84,14 @@ def withdraw(survey: Survey, statuses: dict[str, NASTrialStatus]) -> Iterator[Wr
 
 
 def _never_ran(status: NASTrialStatus) -> bool:
-    """Whether it waits, and nothing has come of it yet: neither time, nor a checkpoint, nor an error."""
-    untried = status.start_time is None and status.failure is None and not (status.retries or status.interruptions)
-    return status.phase == "Queued" and untried and status.attempts == status.settled_attempt
+    """Whether it waits, and nothing has come of it yet."""
+    return status.phase == "Queued" and not _is_tried(status) and status.attempts == status.settled_attempt
+
+
+def _is_tried(status: NASTrialStatus) -> bool:
+    """Whether anything has come of it: time, a checkpoint or an error. The number of attempts does not tell: one may have been
+    given up before it started."""
+    return status.start_time is not None or status.failure is not None or status.retries + status.interruptions > 0
 
 
 def end(
@@ -104,7 +109,7 @@ def end(
 
 def _ending(verdict: Verdict, reached: Problem | None, status: NASTrialStatus) -> Problem:
     if verdict == "failed":
-        return Problem(constants.REASON_GIVEN_UP if status.attempts else constants.REASON_SEARCH_FAILED, _FAILED)
+        return Problem(constants.REASON_GIVEN_UP if _is_tried(status) else constants.REASON_SEARCH_FAILED, _FAILED)
     if reached is None:
         return _EXHAUSTED
     used = reached.reason == constants.REASON_BUDGET_USED
@@ -114,7 +119,7 @@ def _ending(verdict: Verdict, reached: Problem | None, status: NASTrialStatus) -
 def cancel(trial: TrialView, problem: Problem, survey: Survey, statuses: dict[str, NASTrialStatus]) -> WriteTrial:
     """The end of a trial that is not admitted, or will not go on; one that has never run is no part of the budget."""
     status = cancelled(statuses[trial.uid], problem, survey.now)
-    if status.attempts == 0:
+    if not _is_tried(status):
         status = status.model_copy(update={"admission_time": None})
     statuses[trial.uid] = status
     return WriteTrial(trial, status, f"cancelled: {problem.reason}")

@@ -41,6 +41,7 @@ from bananas_operator.errors import (
 from bananas_operator.facts import refusal
 from bananas_operator.memory import Memory, SearchMemory
 from bananas_operator.parse import controller_uid
+from bananas_operator.predictor import image_of
 from bananas_operator.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -231,12 +232,14 @@ class Applier:
         self, search: SearchView, action: EnsurePredictor, memory: SearchMemory, now: datetime
     ) -> None:
         name = action.deployment["metadata"]["name"]
-        problem = await self._create(SERVICE_ACCOUNTS, search, action.service_account, search.uid, "spec.predictor")
-        problem = problem or await self._create(
-            ROLE_BINDINGS, search, action.role_binding, search.uid, "spec.predictor"
-        )
+        problem = None
+        if action.accounts:
+            problem = await self._create(SERVICE_ACCOUNTS, search, action.service_account, search.uid, "spec.predictor")
+            problem = problem or await self._create(
+                ROLE_BINDINGS, search, action.role_binding, search.uid, "spec.predictor"
+            )
         if problem is None and action.outdated:
-            problem = await self._replace_deployment(search, action.deployment)
+            problem = await self._replace_deployment(search, action.deployment, memory, now)
         elif problem is None and not action.present:
             problem = await self._create(DEPLOYMENTS, search, action.deployment, search.uid, "spec.predictor")
         if problem is not None:
@@ -244,17 +247,27 @@ class Applier:
             self._say(search, "predictor refused", reason=problem.reason, text=problem.message)
             return
         memory.made(DEPLOYMENTS.kind, name)
-        memory.predictor_checked_at = now
+        if action.accounts:
+            memory.predictor_checked_at = now
         if action.outdated or not action.present:
             self._say(search, "predictor updated" if action.present else "predictor made")
 
-    async def _replace_deployment(self, search: SearchView, manifest: Json) -> Problem | None:
+    async def _replace_deployment(
+        self, search: SearchView, manifest: Json, memory: SearchMemory, now: datetime
+    ) -> Problem | None:
         try:
             written = await self._api.replace(DEPLOYMENTS, search.namespace, manifest["metadata"]["name"], manifest)
         except RefusedError as error:
             return refusal(error.message, "spec.predictor", constants.REASON_TEMPLATE_REFUSED)
         self._cache.put(DEPLOYMENTS, written, "write")
+        memory.predictor_mended_at = now
+        self._note_image(search, manifest, written)
         return None
+
+    def _note_image(self, search: SearchView, manifest: Json, written: Json) -> None:
+        """A webhook that rewrites images would do so again, whatever we send."""
+        sent, kept = image_of(manifest), image_of(written)
+        self._memory.of(search.uid).predictor_rewritten = (sent, kept) if sent != kept else None
 
     async def _delete_predictor(self, search: SearchView, action: DeletePredictor) -> None:
         for resource in (ROLE_BINDINGS, SERVICE_ACCOUNTS):
@@ -284,6 +297,8 @@ class Applier:
         namespace, name = search.namespace, manifest["metadata"]["name"]
         try:
             made = await self._api.create(resource, namespace, manifest)
+            if resource is DEPLOYMENTS:
+                self._note_image(search, manifest, made)
         except AlreadyExistsError:
             made = await self._api.get(resource, namespace, name)
             if controller_uid(made) != owner_uid or "deletionTimestamp" in made["metadata"]:

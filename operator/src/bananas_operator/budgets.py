@@ -141,7 +141,8 @@ def paused_seconds(old: NASSearchStatus, new: NASSearchStatus, now: datetime) ->
 
 
 def estimate(survey: Survey, statuses: Statuses) -> str | None:
-    """When the search will be complete at the pace so far; the same until a trial is admitted, starts or ends.
+    """When the search will be complete at the pace so far; the same until a trial is admitted, starts or ends, or the room
+    for trials changes.
 
     The trials that are left, of mean duration, one after the other in `parallelism` slots or as many as there is room for, from
     the last admission or end. At most a hundred years from there.
@@ -176,12 +177,12 @@ def _at_this_pace(survey: Survey, statuses: Statuses, left: int, end: datetime |
 
 
 def _slots(survey: Survey) -> int:
-    """Trials that can run at once."""
+    """Trials that can run at once. No room at all is no pace, but nodes that are away, or a quota that a person is mending."""
     spec = survey.spec
     if spec is None:
         return 0
     bound = capacity.limit(spec, survey.observed.facts)
-    return spec.parallelism if bound is None else min(spec.parallelism, bound.trials)
+    return spec.parallelism if bound is None or bound.trials == 0 else min(spec.parallelism, bound.trials)
 
 
 def _left(survey: Survey, statuses: Statuses) -> int:

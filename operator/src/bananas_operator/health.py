@@ -7,6 +7,10 @@ ways, or lists that do not succeed, make the operator unhealthy, and the kubelet
 from bananas_operator.cache import Cache, Lister
 from bananas_operator.settings import Settings
 
+PATIENCE = 4
+"""How many times older the last list may be where a kind of ours is not found any more: a new process can but wait for it, too,
+unless it is this one that errs. A process that has never listed everything waits as long as it takes."""
+
 
 class Health:
     """Looks at cache and lists."""
@@ -27,9 +31,10 @@ class Health:
         age = self._lister.seconds_since_list()
         limit = 1.5 * self._settings.resync_seconds + self._settings.error_backoff_limit_seconds
         waits = self._lister.not_installed is not None
+        limit *= PATIENCE if waits else 1
         if age is None and not waits:
             found.append("no full list yet")
-        elif age is not None and age > limit and not waits:
+        elif age is not None and age > limit:
             found.append(f"the last full list is {age:.0f} s old, more than {limit:.0f} s")
         untold = self._cache.seconds_untold()
         if untold > self._settings.echo_seconds:

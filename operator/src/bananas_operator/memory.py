@@ -37,6 +37,9 @@ class SearchMemory:
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
     facts: CheckedFacts | None = None
     predictor_checked_at: datetime | None = None
+    predictor_mended_at: datetime | None = None
+    predictor_rewritten: tuple[str, str] | None = None
+    """The image that was sent last and the one that was kept in its place, where a webhook rewrites images."""
     winner_checked_at: datetime | None = None
     status_held_since: datetime | None = None
     """Since when numbers of the search's status wait to be written."""

@@ -81,6 +81,8 @@ class Observer:
             ask_again_at=ask_again_at,
             status_held_until=(memory.status_held_since or now) + timedelta(seconds=self._settings.status_seconds),
             predictor_checked_at=memory.predictor_checked_at,
+            predictor_mended_at=memory.predictor_mended_at,
+            predictor_rewritten=memory.predictor_rewritten,
             winner_checked_at=memory.winner_checked_at,
         )
 

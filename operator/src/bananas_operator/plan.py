@@ -53,6 +53,7 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     stall = None if seen.suspended else stalls.find_stall(seen)
 
     actions: list[Action] = [*_advance_trials(seen, statuses), *_advance_trials(promoted.seen, promoted.statuses)]
+    actions += promotion.give_up(promoted)
     reached = budgets.reached(seen, statuses)
     outcome = verdict(seen, statuses, reached)
     works = outcome == "open" and not seen.suspended
@@ -307,18 +308,26 @@ def _ensure_predictor(seen: Survey, spec: NASSearchSpec) -> list[EnsurePredictor
     checked = seen.observed.predictor_checked_at
     outdated = deployment is not None and (
         deployment.template_hash != predictor_hash(manifest)
-        or (is_edited(deployment, spec, seen.settings) and now >= _mended_again_at(seen, checked))
+        or (_is_edited(seen, deployment, spec) and now >= _mended_again_at(seen))
     )
     fresh = checked is not None and now < checked + timedelta(seconds=seen.settings.resync_seconds)
     if deployment is not None and not outdated and fresh and finding is None:
         return []
     account, binding = build_service_account(search), build_role_binding(search)
-    return [EnsurePredictor(account, binding, manifest, outdated=outdated, present=deployment is not None)]
+    present = deployment is not None
+    accounts = not (present and fresh and finding is None)
+    return [EnsurePredictor(account, binding, manifest, outdated=outdated, present=present, accounts=accounts)]
 
 
-def _mended_again_at(seen: Survey, checked: datetime | None) -> datetime:
-    """What somebody changes again and again, such as an autoscaler or a webhook, is put right once a minute and no more."""
-    return checked + timedelta(seconds=seen.settings.recheck_limit_seconds) if checked is not None else seen.now
+def _is_edited(seen: Survey, deployment: DeploymentView, spec: NASSearchSpec) -> bool:
+    return is_edited(deployment, spec, seen.settings, seen.observed.predictor_rewritten)
+
+
+def _mended_again_at(seen: Survey) -> datetime:
+    """What somebody changes again and again, such as an autoscaler, is put right once a minute and no more."""
+    looked = [seen.observed.predictor_checked_at, seen.observed.predictor_mended_at]
+    last = max((when for when in looked if when is not None), default=None)
+    return last + timedelta(seconds=seen.settings.recheck_limit_seconds) if last is not None else seen.now
 
 
 def _proposals_needed(seen: Survey, statuses: Statuses) -> bool:
@@ -353,8 +362,8 @@ def _again_at(seen: Survey, promoted: Survey, dues: list[datetime | None], actio
     if facts.check_again_at is not None and wanting:
         times.append(facts.check_again_at)
     deployment = seen.observed.deployment
-    if deployment is not None and seen.spec is not None and is_edited(deployment, seen.spec, settings):
-        times.append(_mended_again_at(seen, seen.observed.predictor_checked_at))
+    if deployment is not None and seen.spec is not None and _is_edited(seen, deployment, seen.spec):
+        times.append(_mended_again_at(seen))
     if deployment is not None and not deployment.available:
         times.append(stalls.predictor_deadline(seen, deployment))
         times.append(deployment.created + timedelta(seconds=settings.recheck_seconds))

@@ -52,12 +52,23 @@ def template_hash(deployment: Json) -> str:
     return str(deployment["metadata"]["annotations"][constants.ANNOTATION_TEMPLATE_HASH])
 
 
-def is_edited(view: DeploymentView, spec: NASSearchSpec, settings: Settings) -> bool:
+def is_edited(
+    view: DeploymentView, spec: NASSearchSpec, settings: Settings, rewritten: tuple[str, str] | None = None
+) -> bool:
     """Whether somebody has changed the Deployment by hand.
 
-    Of what the API server neither defaults nor rounds: all else would look changed for ever.
+    Of what the API server neither defaults nor rounds: all else would look changed for ever. A webhook may keep another image
+    than it was sent: `rewritten`, both of them.
     """
-    return (view.replicas, view.image) != (REPLICAS, _image(spec, settings))
+    wanted = _image(spec, settings)
+    kept = rewritten[1] if rewritten is not None and rewritten[0] == wanted else wanted
+    return view.replicas != REPLICAS or view.image not in (wanted, kept)
+
+
+def image_of(deployment: Json) -> str:
+    """The image of the predictor in a Deployment, be it sent or kept."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return next((str(one.get("image", "")) for one in containers if one["name"] == CONTAINER), "")
 
 
 def build_service_account(search: SearchView) -> Json:

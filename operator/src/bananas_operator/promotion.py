@@ -16,7 +16,7 @@ from bananas_core.api import NASTrialSpec, NASTrialStatus
 from bananas_core.api.promotion import PromotedResult, PromotionStatus
 from bananas_core.api.recipe import Recipe
 from bananas_core.api.trial import Origin
-from bananas_core.names import best_name, promoted_name, promoted_number
+from bananas_core.names import best_name, is_promotions_job, numbered, promoted_name
 from bananas_core.workload import pod
 from bananas_operator import stalls
 from bananas_operator.actions import CreateTrial, EnsureConfigMap, WriteTrial
@@ -28,9 +28,11 @@ from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
 from bananas_operator.steering import CANCELLED_BY_USER, cancelled, is_retried
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal, survey
-from bananas_operator.views import Observed, Problem, SearchView, TrialView
+from bananas_operator.views import JobView, Observed, Problem, SearchView, TrialView
 
 Statuses = dict[str, NASTrialStatus]
+Made = dict[str, dict[int, TrialView]]
+"""Trials of a promotion by first name and number."""
 
 
 @dataclass(frozen=True)
@@ -75,30 +77,47 @@ def surveys(observed: Observed, now: datetime, settings: Settings) -> tuple[Surv
 def split(observed: Observed) -> tuple[Observed, Observed]:
     """The search proper, and its promotion: each with its own trials and their Jobs."""
     promoted = tuple(trial for trial in observed.trials if trial.promoted)
-    if not promoted:
+    others = tuple(trial for trial in observed.trials if not trial.promoted)
+    uids, known = {trial.uid for trial in promoted}, {trial.uid for trial in others}
+    jobs = tuple(job for job in observed.jobs if job.trial_uid in uids or _is_orphan(observed, job, known))
+    if not (promoted or jobs):
         return observed, replace(observed, trials=(), jobs=())
-    uids = {trial.uid for trial in promoted}
-    search = replace(
-        observed,
-        trials=tuple(trial for trial in observed.trials if not trial.promoted),
-        jobs=tuple(job for job in observed.jobs if job.trial_uid not in uids),
-    )
-    return search, replace(observed, trials=promoted, jobs=tuple(job for job in observed.jobs if job.trial_uid in uids))
+    apart = {job.uid for job in jobs}
+    of_search = tuple(job for job in observed.jobs if job.uid not in apart)
+    return replace(observed, trials=others, jobs=of_search), replace(observed, trials=promoted, jobs=jobs)
+
+
+def _is_orphan(observed: Observed, job: JobView, known: set[str]) -> bool:
+    """Whether a training to the end was deleted, or is not told yet: its Job takes a slot, but the search is not open again."""
+    return job.trial_uid not in known and is_promotions_job(job.name, observed.search.name)
 
 
 def promote(seen: Survey, statuses: Statuses, promoted: Promoted, verdict: Verdict) -> list[CreateTrial | WriteTrial]:
     """What there is to make, to admit and to cancel; keeps the statuses up to date.
 
-    While the search goes on, what has not begun stays as it is: when the search ends again, it may still be wanted.
+    While the search goes on, what has not begun stays as it is: when the search ends again, it may still be wanted. Only what
+    is of another recipe than asked for never will be, and would keep its slot.
     """
-    if seen.spec is None or (verdict == "open" and seen.spec.promote is not None):
+    if seen.spec is None:
         return []
+    if verdict == "open" and seen.spec.promote is not None:
+        return [*_withdraw_outdated(promoted)]
     trainings = _trainings(seen, statuses, promoted, verdict)
     why = "the search was given up" if verdict == "failed" else "spec.promote asks for no training of it to the end"
     return [
         *_withdraw(promoted, trainings, Problem(constants.REASON_WITHDRAWN, why)),
         *_admit(promoted, trainings),
         *_missing(seen, trainings, promoted),
+    ]
+
+
+def give_up(promoted: Promoted) -> list[WriteTrial]:
+    """The end of what a person has given up before it was admitted, whatever else becomes of the search; `steered` ends the
+    rest."""
+    return [
+        _cancel(trial, promoted, CANCELLED_BY_USER)
+        for trial in promoted.seen.observed.trials
+        if trial.cancelled and _waits(trial, promoted)
     ]
 
 
@@ -160,9 +179,9 @@ def _trainings(seen: Survey, statuses: Statuses, promoted: Promoted, verdict: Ve
     spec = seen.spec
     if spec is None or spec.promote is None or verdict not in ("complete", "exhausted"):
         return []
-    recipe = _recipe(seen, promoted)
+    recipe, made = _recipe(seen, promoted), _made(seen, promoted)
     return [
-        _training(seen, promoted, winner, seed, recipe)
+        _training(seen, promoted, winner, seed, recipe, made)
         for winner in _winners(seen, statuses)
         for seed in range(1, spec.promote.seeds + 1)
     ]
@@ -178,12 +197,19 @@ def _recipe(seen: Survey, promoted: Promoted) -> Recipe:
     return known or spec.promote.recipe_of(spec.space, spec.trial.recipe)
 
 
-def _training(seen: Survey, promoted: Promoted, winner: Result, seed: int, recipe: Recipe) -> _Training:
+def _made(seen: Survey, promoted: Promoted) -> Made:
+    """All that were made, those that cannot be read included."""
+    made: Made = {}
+    for trial in (*promoted.seen.observed.trials, *(trial for trial in seen.observed.trials if trial.spec is None)):
+        first, number = numbered(trial.name)
+        made.setdefault(first, {})[number] = trial
+    return made
+
+
+def _training(seen: Survey, promoted: Promoted, winner: Result, seed: int, recipe: Recipe, made_of: Made) -> _Training:
     """The last trial made for it that counts, or the name of the next."""
     search, index = seen.observed.search.name, winner.trial.index
-    first = promoted_name(search, index, seed)
-    trials = [*promoted.seen.observed.trials, *(trial for trial in seen.observed.trials if trial.spec is None)]
-    made = {number: trial for trial in trials if (number := promoted_number(trial.name, first)) is not None}
+    made = made_of.get(promoted_name(search, index, seed), {})
     for number in sorted(made, reverse=True):
         if _counts(made[number], promoted, winner.trial, recipe):
             return _Training(winner, seed, made[number].name, made[number])
@@ -202,11 +228,14 @@ def _counts(trial: TrialView, promoted: Promoted, winner: TrialView, recipe: Rec
 
 def _missing(seen: Survey, trainings: list[_Training], promoted: Promoted) -> list[CreateTrial]:
     """The trials that are not there yet."""
-    missing = []
+    missing: list[CreateTrial] = []
+    if all(training.trial is not None for training in trainings):
+        return missing
+    recipe = _recipe(seen, promoted)
     for training in trainings:
         finding = seen.observed.finding(TRIALS.kind, training.name)
         if training.trial is None and (finding is None or seen.now >= finding.retry_at):
-            missing.append(CreateTrial(_manifest(seen, training, _recipe(seen, promoted))))
+            missing.append(CreateTrial(_manifest(seen, training, recipe)))
     return missing
 
 
@@ -250,9 +279,7 @@ def _admit(promoted: Promoted, trainings: list[_Training]) -> list[WriteTrial]:
         trial = training.trial
         if trial is None or not _waits(trial, promoted) or promoted.statuses[trial.uid].phase != "Pending":
             continue
-        if trial.cancelled:
-            writes.append(_cancel(trial, promoted, CANCELLED_BY_USER))
-        elif in_flight < parallelism:
+        if in_flight < parallelism:
             in_flight += 1
             status = promoted.statuses[trial.uid].model_copy(update=admission_changes(trial, seen.now))
             writes.append(_write(trial, promoted, "admitted to the promotion", status))
@@ -266,9 +293,17 @@ def _withdraw(promoted: Promoted, trainings: list[_Training], problem: Problem) 
     return [_cancel(trial, promoted, trial.problem or problem) for trial in unwanted if _waits(trial, promoted)]
 
 
+def _withdraw_outdated(promoted: Promoted) -> list[WriteTrial]:
+    return [
+        _cancel(trial, promoted, trial.problem)
+        for trial in promoted.seen.observed.trials
+        if trial.problem is not None and _waits(trial, promoted)
+    ]
+
+
 def _waits(trial: TrialView, promoted: Promoted) -> bool:
-    """Whether nothing of it is at work, and its status may be written."""
-    at_work = trial.uid in promoted.seen.attempts or bool(promoted.seen.jobs(trial))
+    """Whether nothing of it is at work, and its status may be written; Jobs of attempts that are over are no work."""
+    at_work = trial.uid in promoted.seen.attempts or bool(promoted.seen.survivors(trial))
     waits = promoted.statuses[trial.uid].phase in ("Pending", "Queued") and not at_work
     return waits and not (trial.deleting or promoted.seen.stuck(trial))
 

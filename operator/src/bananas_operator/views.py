@@ -275,6 +275,10 @@ class Observed:
     """Until when numbers of the search's status need not be written; None: write them."""
     predictor_checked_at: datetime | None = None
     """When ServiceAccount and RoleBinding were last seen to be there."""
+    predictor_mended_at: datetime | None = None
+    """When its Deployment was last written."""
+    predictor_rewritten: tuple[str, str] | None = None
+    """The image that was sent then, and the one that the API server kept in its place; None where they are the same."""
     winner_checked_at: datetime | None = None
     """When the ConfigMap with the winner was last seen to be there, and right."""
 

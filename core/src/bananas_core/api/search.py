@@ -7,19 +7,36 @@ from pydantic import Field
 from bananas_core.api.budget import Budget
 from bananas_core.api.promotion import Promotion, PromotionStatus
 from bananas_core.api.recipe import Recipe
+from bananas_core.api.strategy import STRATEGY_RULES, Acquisition, Encoding, Fallback, Strategy, StrategyName
 from bananas_core.api.template import PodPlacement, TrialTemplate
 from bananas_core.api.trial import TableSpec, Time
 from bananas_core.model import Model, StatusModel, cel, immutable
 from bananas_core.names import MAX_SEARCH_NAME
 from bananas_core.spaces import Space
 
+__all__ = (
+    "SEARCH_RULES",
+    "Acquisition",
+    "BestTrial",
+    "Condition",
+    "Constraints",
+    "Encoding",
+    "Evaluator",
+    "Fallback",
+    "GpuSeconds",
+    "Interruptions",
+    "Mode",
+    "NASSearchSpec",
+    "NASSearchStatus",
+    "PredictorStatus",
+    "Strategy",
+    "StrategyName",
+    "TrialCounts",
+)
+
 ClaimName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
 Evaluator = Literal["train", "table"]
 Mode = Literal["async", "batch"]
-Fallback = Literal["none", "evolution"]
-StrategyName = Literal["bananas", "bananasPaper", "evolution", "localSearch", "random"]
-Encoding = Literal["path", "truncatedPath", "adjacency", "graph"]
-Acquisition = Literal["its", "ucb", "ei", "pi", "ts", "mean"]
 
 SEARCH_RULES = (
     (
@@ -43,61 +60,6 @@ class CustomSpace(Model):
         description="The space as package.module:Name, a class or object in the image of spec.predictor; docs/custom-spaces.md "
         "says what it must be able to do.",
     )
-
-
-class Strategy(Model):
-    """How the next architectures are chosen."""
-
-    name: StrategyName = Field(
-        "bananas",
-        description="bananas (Bayesian optimisation with an ensemble of neural predictors, our best), bananasPaper (the same "
-        "to the letter of arXiv 1910.11858; it has an encoding and candidates of its own), evolution (regularised), "
-        "localSearch or random.",
-    )
-    fallback: Fallback = Field(
-        "none",
-        description="What is done about a predictor whose forecasts rank no better than chance after 40 of them (condition "
-        "PredictorUseful): none, or evolution, which proposes from then on. For bananas and bananasPaper. May be changed while "
-        "the search runs.",
-    )
-    initial_trials: int = Field(10, ge=2, le=10_000, description="Random architectures before the strategy chooses.")
-    ensemble_size: int | None = Field(
-        None, ge=2, le=100, description="Networks in the ensemble. Unset: 10 for bananas, 5 for bananasPaper."
-    )
-    encoding: Encoding = Field(
-        "graph",
-        description="What the predictor of bananas sees: path, truncatedPath (the short paths), adjacency or graph (counts "
-        "that do not depend on how an architecture is spelled, and the short paths).",
-    )
-    acquisition: Acquisition = Field(
-        "its",
-        description="How candidates are compared: its (independent Thompson sampling), ucb (upper confidence bound), ei "
-        "(expected improvement), pi (probability of improvement), ts (Thompson sampling) or mean.",
-    )
-    candidates: int = Field(1000, ge=10, le=100_000, description="Candidates that are scored for a proposal.")
-    mutation_rate: float = Field(
-        1.0, gt=0, le=10, description="Mean number of changes that make a candidate of a parent."
-    )
-
-    @property
-    def has_predictor(self) -> bool:
-        """Whether it learns from results."""
-        return self.name in ("bananas", "bananasPaper")
-
-
-def _unchanged(name: str) -> str:
-    """Rule that a field of an object is as it was, also where both have none."""
-    return f"(has(self.{name}) ? has(oldSelf.{name}) && self.{name} == oldSelf.{name} : !has(oldSelf.{name}))"
-
-
-_STRATEGY_RULES = (
-    (
-        " && ".join(
-            _unchanged(field.alias or name) for name, field in Strategy.model_fields.items() if name != "fallback"
-        ),
-        "spec.strategy cannot change, but for fallback: the proposals must follow from one strategy. Make a new NASSearch instead",
-    ),
-)
 
 
 class Constraints(Model):
@@ -326,7 +288,7 @@ class NASSearchSpec(Model):
     strategy: Strategy = Field(
         Strategy(),
         description="How the next architectures are chosen.",
-        json_schema_extra=cel(*_STRATEGY_RULES),
+        json_schema_extra=cel(*STRATEGY_RULES),
     )
     constraints: Constraints | None = Field(
         None,
@@ -498,5 +460,5 @@ class NASSearchStatus(StatusModel):
     estimated_completion_time: Time | None = Field(
         None,
         description="When the budget will be used at the pace so far, or, in a promotion, the last training to the end be done; "
-        "changed when a trial ends.",
+        "changed when a trial is admitted, starts or ends, and with the slots: parallelism, or fewer where there is less room.",
     )
