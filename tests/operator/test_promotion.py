@@ -237,33 +237,6 @@ def test_a_training_to_the_end_that_failed_is_told_and_the_others_count() -> Non
     assert first.test_accuracy_standard_deviation is None
 
 
-def test_a_result_of_another_recipe_or_network_is_left_out_and_trained_anew() -> None:
-    mismatch = Problem("RecipeMismatch", "spec.recipe is not that of the search")
-    old = [replace(finished(1, seed, 0.9), problem=mismatch) for seed in (1, 2)]
-    waiting = replace(to_the_end(2, 1), problem=mismatch)
-    other = replace(finished(2, 2, 0.9), hash="another")
-    todo = decide(done(asked(), *old, waiting, other))
-    want = ["s-1-final-1-r2", "s-1-final-2-r2", "s-2-final-1-r2", "s-2-final-2-r2"]
-    assert [t["metadata"]["name"] for t in made(todo)] == want
-    assert {name: status.reason for name, status in writes(todo).items()} == {"s-2-final-1": "RecipeMismatch"}
-    promotion = told(todo).promotion
-    assert promotion is not None
-    assert (promotion.ended, [result.succeeded for result in promotion.results]) == (0, [0, 0])
-
-
-def test_a_promotion_keeps_its_recipe_though_a_later_release_publishes_another() -> None:
-    """The trials say by a hash what they were made for; `parse` has found that it is what spec.promote asks."""
-    given = asked(promote={**PROMOTE, "seeds": 3})
-    before = [finished(1, seed, 0.9) for seed in (1, 2)]
-    assert before[0].spec is not None
-    assert before[0].spec.recipe is not None
-    recipe = before[0].spec.recipe.model_copy(update={"learning_rate": 0.123})
-    before = [replace(t, spec=t.spec.model_copy(update={"recipe": recipe})) for t in before if t.spec is not None]
-    trials = made(decide(done(given, *before)))
-    assert [t["metadata"]["name"] for t in trials] == ["s-1-final-3", "s-2-final-1", "s-2-final-2", "s-2-final-3"]
-    assert {t["spec"]["recipe"]["learningRate"] for t in trials} == {0.123}
-
-
 @pytest.mark.parametrize(
     ("change", "same"),
     [
