@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,39 @@ class Space:
 
 def accuracy(architecture):
     return architecture / 100_000
+
+def always(architecture):
+    return 0.5
 """
+
+
+LEAVING = """
+calls = 0
+
+def leave(architecture):
+    global calls
+    calls += 1
+    if calls > 45:
+        raise SystemExit(0)
+    return [architecture / 100_000, 1.0]
+"""
+
+
+def space_at(name: str) -> tuple[str, ...]:
+    return ("--space", "custom", "--space-entry-point", f"{name}:Space")
 
 
 def bananas(*arguments: object) -> Result:
     return RUNNER.invoke(app, [str(argument) for argument in arguments])
+
+
+def table_of(output: str) -> str:
+    return flat(output[output.index("random on nasbench201") :])
+
+
+def cut_to(report: SearchReport, trials: int) -> SearchReport:
+    runs = tuple(run.model_copy(update={"trials": run.trials[:trials]}) for run in report.runs)
+    return report.model_copy(update={"runs": runs})
 
 
 def flat(text: str) -> str:
@@ -126,6 +155,31 @@ def test_a_space_of_ones_own_that_raises_is_named_and_what_was_done_is_kept(
     assert read(out)["runs"][0]["trials"]
 
 
+def test_a_space_of_ones_own_that_leaves_does_not_end_a_command_in_silence_and_what_was_done_is_kept(
+    tmp_path: Path, module: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assessment, "TEST_ROWS", 10)
+    leaving = LEMONS.replace('RuntimeError("no more lemons")', "SystemExit(0)")
+    out, name, table = tmp_path / "out.json", module(leaving), tmp_path / "t.csv"
+    table.write_text("\n".join(["arch,validation_accuracy", *(f"{number},0.5" for number in range(40))]) + "\n")
+    space = ("--space", "custom", "--space-entry-point", f"{name}:Space")
+    result = bananas(
+        *("search", *space, "--evaluator", f"{name}:accuracy", "--strategy", "random", "--trials", 100, "--json", out)
+    )
+    assert result.exit_code == 1
+    assert f"--space custom: SystemExit: 0 ({tmp_path / name}.py, line 9)".replace(" ", "") in "".join(
+        result.output.split()
+    )
+    assert len(read(out)["runs"][0]["trials"]) >= 10
+    proposing = ("--strategy", "random", "--count", 100)
+    assessing = ("--table", table, "--train-sizes", 20, "--repeats", 1)
+    leaves_in_features = leaving.replace("[architecture / 100_000, 1.0]", "leave(architecture)") + LEAVING
+    for arguments in (("propose", *space, *proposing), ("assess", *space_at(module(leaves_in_features)), *assessing)):
+        result = bananas(*arguments)
+        assert result.exit_code == 1, result.output
+        assert "--space custom: SystemExit: 0 (" in flat(result.output)
+
+
 # --- resume ---
 
 
@@ -136,6 +190,58 @@ def test_resume_with_other_seeds_keeps_the_runs_that_are_known(tmp_path: Path) -
     assert bananas(*RANDOM, "--seeds", 2, "--seed", 7, "--json", out, "--resume").exit_code == 0
     assert [run["seed"] for run in read(out)["runs"]] == [0, 1, 2, 7, 8]
     assert read(out)["runs"][:3] == known
+    shown = bananas(*RANDOM, "--seeds", 2, "--seed", 7, "--json", out, "--resume").output
+    assert table_of(shown) == table_of(bananas(*RANDOM, "--seeds", 2, "--seed", 7).output)
+    assert "2 seed(s)" in flat(shown)
+
+
+def test_the_curves_of_compare_are_of_the_seeds_that_are_asked_for_and_none_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, Any]] = []
+    monkeypatch.setattr("bananas_predictor.options.check_plot", lambda _: None)
+    monkeypatch.setattr("bananas_predictor.plots.trajectories", lambda *given: drawn.append(given[-1]))
+    out, plot = tmp_path / "out.json", tmp_path / "out.svg"
+    given = (*COMPARE, "--strategies", "random", "--json", out, "--plot", plot)
+    assert bananas(*given).exit_code == 0
+    assert bananas(*given, "--seed", 7, "--resume").exit_code == 0
+    assert bananas(*COMPARE, "--strategies", "random", "--seed", 7, "--plot", plot).exit_code == 0
+    assert drawn[1]["random"].tolist() == drawn[2]["random"].tolist()
+    cut = read(out)
+    assert [run["seed"] for run in cut["reports"][0]["runs"]] == [0, 1, 7, 8]
+    for run in cut["reports"][0]["runs"][:2]:
+        del run["trials"][5:]
+    out.write_text(json.dumps(cut))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bananas_tables.toy.ToyNasbench201.look_up", interrupt)
+        result = bananas(*given, "--seeds", 8, "--resume")  # 0 to 7, of which 7 alone is whole
+    assert result.exit_code == 130
+    assert drawn[3]["random"].tolist() == drawn[2]["random"].tolist()[:1]
+    assert "1 seed(s)" in flat(result.output)
+    assert [len(run["trials"]) for run in read(out)["reports"][0]["runs"]] == [5, 5, 12, 12]
+
+
+def test_where_every_run_was_cut_off_the_one_that_got_farthest_is_shown() -> None:
+    table, settings = load_table("nasbench201", None), Strategy(name="random")
+
+    def interrupt(seed: int, evaluated: Any) -> None:
+        if evaluated.index == 4:
+            raise KeyboardInterrupt
+
+    done = run_seeds(table, settings, 12, [3], interrupt)
+    assert done.whole.runs == ()
+    assert [(run.seed, len(run.trials)) for run in done.shown.runs] == [(3, 5)]
+
+
+def test_a_run_that_used_the_space_up_is_whole_and_one_that_was_cut_off_is_not() -> None:
+    done = run_seeds(load_table("nasbench201", None), Strategy(name="random"), 12, [0], lambda *_: None)
+    short = replace(done, report=cut_to(done.report, 5))
+    assert [len(run.trials) for run in replace(short, exhausted=(0,)).whole.runs] == [5]
+    assert short.whole.runs == ()
 
 
 def test_compare_that_is_cut_off_keeps_the_strategies_that_it_had_not_reached(
@@ -196,6 +302,26 @@ def test_resume_refuses_a_file_that_does_not_say_which_table_it_is_of(tmp_path: 
     result = bananas(*RANDOM, "--json", out, "--resume")
     assert result.exit_code == 1
     assert "does not say which table it is of (settings.tableDigest)" in flat(result.output)
+
+
+def test_resume_refuses_a_file_of_a_function_that_an_earlier_version_wrote(
+    tmp_path: Path, module: Callable[[str], str]
+) -> None:
+    out = tmp_path / "out.json"
+    again = (*RANDOM, "--evaluator", f"{module(LEMONS)}:always", "--json", out)
+    report = run_seeds(load_table("nasbench201", None), Strategy(name="random"), 12, [0], lambda *_: None).report
+    old = json.loads(report.to_json())
+    old["settings"] = {**Strategy(name="random").to_kubernetes(), "trials": 12}
+    old["table"] = again[-3]
+    del old["versions"]["bananas-core"], old["versions"]["python"]
+    out.write_text(json.dumps(old))
+    before = out.read_text()
+    result = bananas(*again, "--resume")
+    assert result.exit_code == 1
+    want = "--resume: the file does not say which settings took effect (versions.bananas-core): an earlier version of Bananas"
+    assert want in flat(result.output)
+    assert "{" not in result.output
+    assert out.read_text() == before
 
 
 # --- what a report says ---
@@ -279,6 +405,27 @@ def test_ctrl_c_in_assess_keeps_every_fit_that_was_made(tmp_path: Path, monkeypa
     assert [(one.predictor, one.train_size, len(one.rank_correlations)) for one in found] == [
         ("bananas", 20, 3),
         ("bananas", 30, 2),
+    ]
+
+
+def test_the_networks_of_the_paper_of_all_repeats_train_together_and_ctrl_c_keeps_the_sizes_that_were_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, jobs = assessment.forecast, []
+
+    def interrupted(given: Any) -> Any:
+        jobs.append(len(given))
+        if len(jobs) == 2:
+            raise KeyboardInterrupt
+        return real(given)
+
+    monkeypatch.setattr(assessment, "forecast", interrupted)
+    done = assessment.assess(SPACES["nasbench201"], load_table("nasbench201", None), [5, 8, 9], 3, 0, lambda: None)
+    assert done.interrupted
+    assert jobs == [3, 3]
+    assert [(one.predictor, one.train_size, len(one.errors)) for one in done.found] == [
+        *(("bananas", size, 3) for size in (5, 8, 9)),
+        ("bananasPaper", 5, 3),
     ]
 
 

@@ -71,6 +71,20 @@ def test_a_state_keeps_how_a_cell_was_drawn_where_that_is_more_than_the_cell() -
         Search.from_json(json.dumps(other))
 
 
+def test_a_state_leaves_out_a_spelling_of_an_architecture_that_its_trial_has_no_more() -> None:
+    search = Search("nasbench101", quick("evolution"), 4)
+    search.tell(map(ended, search.ask(4)))
+    search.ask(12)
+    trials = json.loads(search.to_json())["trials"]
+    spelled = next(trial["index"] for trial in trials if "spelling" in trial)
+    other = search.records[(spelled + 1) % len(trials)].architecture
+    search.replace([replace(one, architecture=other) if one.index == spelled else one for one in search.records])
+    assert "spelling" not in json.loads(search.to_json())["trials"][spelled]
+    again = Search.from_json(search.to_json())
+    assert again.records == search.records
+    assert again.ask(3) == search.ask(3)
+
+
 def test_everything_that_was_asked_for_survives() -> None:
     (known,) = Search("darts", quick(), 9).ask(1)
     search = Search(

@@ -116,9 +116,8 @@ class Follower:
             token = page["metadata"].get("continue")
             if not token:
                 break
-        self.objects = (
-            objects  # whatever was held: what is newer comes by the watch, and an etcd may have been restored
-        )
+        # Whatever was held: what is newer comes by the watch, and an etcd may have been restored.
+        self.objects = objects
         self._saw()
         self.is_synced = True
         self._changed.set()

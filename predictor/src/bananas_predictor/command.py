@@ -1,6 +1,8 @@
 """The `bananas` command: searches on a laptop, without a cluster. It parses what a person gives and shows what came out."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -38,6 +40,7 @@ from bananas_predictor.report import AssessReport, CompareReport, SearchReport, 
 from bananas_predictor.runs import Finished, empty_report, run_seeds
 from bananas_predictor.search import Search
 from bananas_predictor.spaces import SearchSpace
+from bananas_predictor.spaces.custom import told
 from bananas_predictor.strategies import STRATEGIES
 from bananas_tables import Table
 from bananas_tables.errors import TableError
@@ -79,7 +82,7 @@ def search(
         done = _run(progress, asked, settings, trials, range(seed, seed + seeds), known, one_run)
     if json is not None:
         _write(json, done.report.to_json())
-    _show([done.report])
+    _show([done])
     _end(done, json, kept=bool(done.report.runs))
 
 
@@ -119,21 +122,21 @@ def compare(
     _check_same(
         asked, [(settings, before[settings.name]) for settings in chosen if settings.name in before], trials, one_run
     )
-    reports: list[SearchReport] = []
+    finished: list[Finished] = []
     with _progress() as progress:
         for settings in chosen:
             known_of = before.pop(settings.name, None)
             done = _run(progress, asked, settings, trials, range(seed, seed + seeds), known_of, one_run)
-            reports.append(done.report)
+            finished.append(done)
             if done.interrupted or done.failure:
                 break
-    report = CompareReport(reports=tuple(reports))
     if json is not None:  # what is known of strategies that were not reached, or not asked for, stays
-        _write(json, CompareReport(reports=(*reports, *before.values())).to_json())
-    _show(reports)
-    if plot is not None and report.curves():
-        plots.trajectories(plot, f"{space}, {asked.table.source}", "best validation error so far, %", report.curves())
-    _end(done, json, kept=any(one.runs for one in reports))
+        _write(json, CompareReport(reports=(*(one.report for one in finished), *before.values())).to_json())
+    _show(finished)
+    curves = CompareReport(reports=tuple(one.whole for one in finished)).curves()
+    if plot is not None and curves:
+        plots.trajectories(plot, f"{space}, {asked.table.source}", "best validation error so far, %", curves)
+    _end(done, json, kept=any(one.report.runs for one in finished))
 
 
 @app.command()
@@ -162,12 +165,10 @@ def assess(
         )
     with _progress() as progress:
         bar = progress.add_task("fits", total=len(assessment.PREDICTORS) * len(sizes) * repeats, best="")
-        try:
+        with _errors_told(space):
             done = assessment.assess(
                 asked.space, tabulated, sizes, repeats, seed, lambda: progress.update(bar, advance=1)
             )
-        except (TableError, PredictorError) as error:
-            raise options.fail(str(error)) from error
     settings = asked.question.settings | assessment.settings(sizes, repeats)
     report = AssessReport.of(tabulated, seed, settings, done.found)
     if json is not None:
@@ -209,15 +210,13 @@ def propose(
     """
     (settings,) = options.strategies_named([strategy], set_ or [])
     question = Question(options.space_named(space), space_entry_point, max_parameters, max_multiply_adds)
-    try:
+    with _errors_told(space):
         records = () if trials is None else read_records(question.name, _read(trials), str(trials))
         given = question.bounded(
             question.unbounded(), network_shape(question.name, channels, layers, classes, image_size)
         )
         asked = Search(given, settings, seed, records, repeats=repeats)
         proposals = asked.ask(count)
-    except PredictorError as error:
-        raise options.fail(str(error)) from error
     for proposal in proposals:
         print(proposal_line(proposal))
     if asked.exhausted:
@@ -243,11 +242,22 @@ class _Asked:
 
 
 def _asked(question: Question, table: Path | None, evaluator: str | None, epochs: int | None) -> _Asked:
-    try:
+    with _errors_told(question.name):
         space = question.unbounded()
         return _Asked(question, question.bounded(space), accuracies_of(space, table, evaluator, epochs))
+
+
+@contextmanager
+def _errors_told(space: str) -> Iterator[None]:
+    """Ends the command with what is wrong; a space of a person's may raise anything, and not end it as if all were well."""
+    try:
+        yield
     except (TableError, PredictorError) as error:
         raise options.fail(str(error)) from error
+    except (Exception, SystemExit) as error:
+        if space != "custom":  # a defect of ours
+            raise
+        raise options.fail(f"--space custom: {told(error)}") from error
 
 
 def _run(
@@ -319,10 +329,10 @@ def _write(path: Path, text: str) -> None:
         raise options.fail(f"--json {path}: {error.strerror}") from error
 
 
-def _show(reports: list[SearchReport]) -> None:
-    for report in reports:
-        if report.runs:
-            Console().print(report.summary())
+def _show(finished: list[Finished]) -> None:
+    for done in finished:
+        if done.shown.runs:
+            Console().print(done.shown.summary())
 
 
 def _end(done: Finished, path: Path | None, *, kept: bool) -> None:

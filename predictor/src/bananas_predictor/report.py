@@ -109,6 +109,11 @@ class SearchReport(_Frozen):
                 "--resume: the file does not say which table it is of (settings.tableDigest): an earlier version of Bananas "
                 "wrote it; want another file"
             )
+        if self.settings != asked.settings and "bananas-core" not in self.versions:
+            raise InputError(
+                "--resume: the file does not say which settings took effect (versions.bananas-core): an earlier version of "
+                "Bananas wrote it; want another file"
+            )
         for field in ("space", "strategy", "table", "settings"):
             old, new = getattr(self, field), getattr(asked, field)
             if old != new:

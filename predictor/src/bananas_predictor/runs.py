@@ -4,7 +4,7 @@ Called by `command`. What is done is kept when a person interrupts: the caller g
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,6 +15,7 @@ from bananas_predictor.errors import PredictorError
 from bananas_predictor.evaluation.table import Evaluated, TableEvaluation
 from bananas_predictor.report import Run, SearchReport, digest_of, versions
 from bananas_predictor.spaces import SearchSpace
+from bananas_predictor.spaces.custom import told
 from bananas_predictor.strategies.effective import effective_settings
 from bananas_tables import Table
 from bananas_tables.errors import TableError
@@ -27,12 +28,37 @@ class Finished:
     """What came out."""
 
     report: SearchReport
+    """Everything that is known: runs of seeds that were not asked for, and runs that were cut off, too."""
+    seeds: tuple[int, ...]
+    """That were asked for."""
     interrupted: bool
     exhausted: tuple[int, ...]
     """Seeds that used the space up."""
     why_exhausted: str = ""
     failure: str = ""
     """The error that ended it, if one did; what was done before is in the report."""
+
+    @property
+    def whole(self) -> SearchReport:
+        """The runs that were asked for and not cut off: what figures are made of."""
+        return self._with(run for run in self._asked if self._is_whole(run))
+
+    @property
+    def shown(self) -> SearchReport:
+        """The whole runs; where all were cut off, the one that got farthest, for a person to see what there is."""
+        if self.whole.runs or not self._asked:
+            return self.whole
+        return self._with([max(self._asked, key=lambda run: len(run.trials))])
+
+    @property
+    def _asked(self) -> list[Run]:
+        return [run for run in self.report.runs if run.seed in self.seeds]
+
+    def _is_whole(self, run: Run) -> bool:
+        return len(run.trials) == self.report.trials or run.seed in self.exhausted
+
+    def _with(self, runs: Iterable[Run]) -> SearchReport:
+        return self.report.model_copy(update={"runs": tuple(runs)})
 
 
 def run_seeds(
@@ -85,10 +111,10 @@ def run_seeds(
             interrupted = True
         except (TableError, PredictorError) as error:
             failure = str(error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if table.space != "custom":  # a defect of ours
                 raise
-            failure = f"--space custom: {type(error).__name__}: {error}"
+            failure = f"--space custom: {told(error)}"
         # Cut off again before it had got so far, what is known is more.
         if len(evaluation.evaluated) >= max(1, len(cut_off)):
             runs[seed] = Run.of(seed, evaluation.evaluated)
@@ -98,7 +124,7 @@ def run_seeds(
             exhausted.append(seed)
             why_exhausted = evaluation.why_exhausted
     whole = report.model_copy(update={"runs": tuple(runs[seed] for seed in sorted(runs))})
-    return Finished(whole, interrupted, tuple(exhausted), why_exhausted, failure)
+    return Finished(whole, tuple(seeds), interrupted, tuple(exhausted), why_exhausted, failure)
 
 
 def empty_report(

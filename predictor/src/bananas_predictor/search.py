@@ -108,7 +108,7 @@ class Search:
         spellings = {
             index: spelling
             for index, spelling in self._spellings.known().items()
-            if index in self._cells and (spelling != self._cells[index][1]).any()
+            if index in self._cells and self._is_worth_keeping(spelling, self._cells[index][1])
         }
         return state_of(self._asked, records, spellings).model_dump_json(exclude_none=True)
 
@@ -144,6 +144,10 @@ class Search:
                 )
             search._spellings.note(index, spelling)
         return search
+
+    def _is_worth_keeping(self, spelling: Cells, cell: Cells) -> bool:
+        """Whether it is more than the cell; it may also be stale, of an architecture that the trial had before `replace`."""
+        return bool((spelling != cell).any()) and np.array_equal(self._space.settle(spelling)[0], cell)
 
     @property
     def asked(self) -> Asked:

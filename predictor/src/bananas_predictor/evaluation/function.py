@@ -1,14 +1,13 @@
 """A function of one's own in the place of a benchmark table: `bananas search --evaluator package.module:function`."""
 
 import math
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from bananas_core.spaces import Architecture
 from bananas_predictor.errors import InputError
 from bananas_predictor.spaces import SearchSpace
-from bananas_predictor.spaces.custom import Adapted, load
+from bananas_predictor.spaces.custom import Adapted, load, told
 from bananas_tables import Table, TableEntry
 
 UNBOUNDED: Final = 2**31
@@ -40,14 +39,9 @@ class FunctionTable(Table):
         given = self._space.parse(architecture) if isinstance(self._space, Adapted) else architecture
         try:
             answer = self._function(given)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # it is a person's: whatever it does must not cost what was done before
-            raise InputError(
-                f"--evaluator {self.source}: {type(error).__name__}: {error} ({_place(error)}) for "
-                f"{architecture.to_text()[:200]}"
-            ) from error
+        # It is a person's: whatever it does must not cost what was done before.
+        except (Exception, SystemExit) as error:
+            raise InputError(f"--evaluator {self.source}: {told(error)} for {architecture.to_text()[:200]}") from error
         if (
             isinstance(answer, bool)
             or not isinstance(answer, int | float)
@@ -64,9 +58,3 @@ class FunctionTable(Table):
 
     def __iter__(self) -> Iterator[Architecture]:
         raise InputError(f"--evaluator {self.source}: a function has no rows; want --table")
-
-
-def _place(error: BaseException) -> str:
-    """Where in a person's code it was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename}, line {last.lineno}"

@@ -10,6 +10,7 @@ Notation: n cells, d features.
 import importlib
 import inspect
 import math
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -228,6 +229,12 @@ def load(entry_point: str, what: str) -> object:
         ) from error
     except AttributeError as error:
         raise InputError(f"{what} {entry_point}: module {module} has no {name}") from error
+
+
+def told(error: BaseException) -> str:
+    """What a person's code has raised, and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
 
 
 def _try(space: CustomSpace[Any], what: str) -> None:
