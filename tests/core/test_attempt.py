@@ -186,6 +186,37 @@ def test_an_attempt_makes_room_of_what_a_killed_one_left_before_its_first_write(
         assert (disk.path / "attempt").read_text() == "2\n"
 
 
+def test_an_attempt_that_is_writing_removes_nothing_to_restore_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at the fence between a write and its rename, and what it has written is a temporary file, too."""
+    attempt = Attempt.start(trial_file(tmp_path, attempt=2))
+    folder = tmp_path / "checkpoints"
+    (folder / "attempt").write_text("1\n")
+    written: list[str] = []
+    real = os.fsync
+
+    def full_once(number: int) -> None:
+        if written and not written[1:]:
+            written.append("the number")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(number)
+
+    def look() -> None:
+        written.extend(path.name for path in folder.glob(".checkpoint.*.tmp"))
+        monkeypatch.setattr(os, "fsync", full_once)
+        try:
+            attempt.check_fence()
+        finally:
+            assert len(list(folder.glob(".checkpoint.*.tmp"))) == 1
+
+    with pytest.raises(AttemptError) as caught:
+        write_atomically(folder / "checkpoint", "whole", look)
+    assert caught.value.exit_code == ExitCode.CHECKPOINT_UNUSABLE
+    assert len(written) == 2
+    assert [path.name for path in folder.iterdir()] == ["attempt"]
+
+
 def test_a_void_attempt_leaves_alone_what_the_higher_one_is_writing(tmp_path: Path) -> None:
     Attempt.start(trial_file(tmp_path, attempt=2))
     under_way = tmp_path / "checkpoints" / ".checkpoint.host.1.tmp"

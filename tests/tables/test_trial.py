@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from bananas_core.attempt import Attempt
 from bananas_core.contract import ExitCode, FailureReport, ProgressMessage, Report, TrialFile
+from bananas_core.errors import AttemptError
 from bananas_core.spaces import parse_architecture
 from bananas_tables import load_table
+from bananas_tables.trial import simulate
 from tests.tables.published import converted
 
 ARCHITECTURE = parse_architecture(
@@ -172,6 +175,25 @@ def test_a_running_attempt_stops_writing_when_it_is_overtaken(pod: Pod) -> None:
     assert code == ExitCode.FENCED
     assert json.loads(elapsed.read_text())["seconds"] <= json.loads(before)["seconds"] + 0.31
     assert not (pod.checkpoints / "report.json").exists()
+
+
+def test_a_write_that_fails_once_a_higher_attempt_has_started_is_told_as_overtaken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The higher one tidies up, also the temporary file of this one."""
+    file = tmp_path / "trial.json"
+    started = Pod(tmp_path).start(attempt=1)
+    started.end()
+    attempt = Attempt.start(file)
+
+    def overtaken(path: Path, *_: object) -> None:
+        (attempt_file := path.with_name("attempt")).write_text("2\n")
+        raise FileNotFoundError(2, "No such file or directory", str(attempt_file))
+
+    monkeypatch.setattr("bananas_tables.trial.write_atomically", overtaken)
+    with pytest.raises(AttemptError) as caught:
+        simulate(attempt, 0.01)
+    assert caught.value.exit_code == ExitCode.FENCED
 
 
 def test_sigterm_ends_a_simulated_training_and_the_next_attempt_goes_on(

@@ -133,7 +133,7 @@ class Attempt:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unusable(self.directory, error) from error
-        self.check_fence()
+        self._look_at_fence(_write_making_room)
 
     # --- the end that comes from outside ---
 
@@ -174,6 +174,9 @@ class Attempt:
         Raises:
             AttemptError: FENCED, where a higher attempt has started; CHECKPOINT_UNUSABLE.
         """
+        self._look_at_fence(write_atomically)
+
+    def _look_at_fence(self, write: Callable[[Path, str], None]) -> None:
         if self.directory is None:
             return
         path, own = self.directory / ATTEMPT_FILE, self.trial.attempt
@@ -181,23 +184,13 @@ class Attempt:
             text = path.read_text() if path.exists() else "0"
             highest = int(text) if text.strip().isdecimal() else 0
             if highest < own:  # the first time, or a lower attempt that started beside us wrote over our number
-                self._write_number(path)
+                write(path, f"{own}\n")
         except (OSError, UnicodeDecodeError) as error:
             raise _unusable(self.directory, error) from error
         if highest > own:
             raise AttemptError(
                 ExitCode.FENCED, f"attempt {highest} of trial {self.trial.trial} has started; attempt {own} is void"
             )
-
-    def _write_number(self, path: Path) -> None:
-        number = f"{self.trial.attempt}\n"
-        try:
-            write_atomically(path, number)
-        except OSError:
-            # Full, perhaps of what attempts that were killed were writing. Only then, and only now that no higher one has
-            # started: a lower one that still writes is void.
-            remove_left_over(path.parent)
-            write_atomically(path, number)
 
     def finished_report(self) -> Report | None:
         """The report that an earlier attempt of this trial left, with this attempt's number; None where there is none.
@@ -296,6 +289,17 @@ def write_atomically(path: Path, data: str | bytes, may_replace: Callable[[], ob
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _write_making_room(path: Path, text: str) -> None:
+    """For the first write of an attempt."""
+    try:
+        write_atomically(path, text)
+    except OSError:
+        # Full, perhaps of what attempts that were killed were writing. Only then, only now that no higher one has started (a
+        # lower one that still writes is void), and only before this one writes anything itself.
+        remove_left_over(path.parent)
+        write_atomically(path, text)
 
 
 def remove_left_over(directory: Path) -> None:

@@ -98,6 +98,7 @@ def _write_elapsed(attempt: Attempt, seconds: float) -> None:
     try:
         write_atomically(attempt.directory / ELAPSED_FILE, text, attempt.check_fence)
     except OSError as error:
+        attempt.check_fence()  # a higher attempt tidies up, also what this one was writing
         raise AttemptError(
             ExitCode.CHECKPOINT_UNUSABLE, f"checkpoint directory {attempt.directory}: {error}"
         ) from error
