@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from typer.testing import CliRunner
 
 from bananas_core.contract import ExitCode
 from bananas_core.spaces import Architecture
 from bananas_core.spaces.drawing import draw
+from bananas_trainer.command import app
 from bananas_trainer.genotypes import NAMED
 from tests.support.images import pack
 from tests.support.trainer import Processes, wait_until
@@ -213,3 +215,29 @@ def read_to_the_end(terminal: int) -> str:
         if not part:
             return shown.decode()
         shown += part
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want"),
+    [
+        (("describe", "--genotype", "DARTS_V2"), "interrupted\n"),
+        (("evaluate", "--checkpoint", "x.pt", "--genotype", "DARTS_V2", "--data", "digits"), "interrupted\n"),
+        (("export", "--checkpoint", "x.pt", "--genotype", "DARTS_V2", "--out", "y.pt"), "interrupted\n"),
+        (
+            ("train", "--genotype", "DARTS_V2", "--out", "out"),
+            "interrupted; the same command goes on from the last checkpoint\n",
+        ),
+    ],
+)
+def test_only_train_goes_on_after_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], want: str
+) -> None:
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bananas_trainer.command.architecture_of", interrupt)
+    monkeypatch.setattr("bananas_trainer.command.hold_signals", lambda: None)
+    monkeypatch.setattr("bananas_trainer.command.log_for_a_person", lambda: None)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 130
+    assert result.stderr == want

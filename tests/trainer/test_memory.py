@@ -10,14 +10,16 @@ from typing import cast
 
 import pytest
 import torch
+from torch import Tensor
 
 from bananas_core.api.recipe import Recipe
 from bananas_trainer.data import load, split
 from bananas_trainer.errors import OutOfDeviceMemory
 from bananas_trainer.genotypes import NAMED
 from bananas_trainer.memory import in_two_pieces, is_about_memory, largest_batch_that_fits
-from bananas_trainer.train import Batches, train, try_step
-from bananas_trainer.training import Result, Task
+from bananas_trainer.networks.darts import DropPath
+from bananas_trainer.train import Batches, forward, train, try_step
+from bananas_trainer.training import Result, State, Task
 
 RESULT = cast("Result", object())  # of a training that fitted; nobody here looks into it
 
@@ -79,10 +81,30 @@ def test_an_error_of_another_kind_passes_through(quick_recipe: Callable[..., Rec
         in_two_pieces(task, run, step_of(task))
 
 
-def test_the_largest_batch_is_found_by_a_real_step(quick_recipe: Callable[..., Recipe]) -> None:
+@pytest.mark.parametrize(
+    ("in_training", "images", "want"), [(True, 20, 16), (False, 40, 16), (True, 1000, 64), (True, 1, None)]
+)
+def test_the_largest_batch_is_found_by_a_real_step_and_a_real_validation(
+    quick_recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+    in_training: bool,
+    images: int,
+    want: int | None,
+) -> None:
+    """Of `images` there is room, in training or in validation, whose batches are twice as large."""
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+
+    def scarce(task: Task, state: State, batch: Tensor, drop: DropPath | None) -> tuple[Tensor, Tensor | None]:
+        sizes[state.network.training].append(len(batch))
+        if state.network.training is in_training and len(batch) > images:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(task, state, batch, drop)
+
+    monkeypatch.setattr("bananas_trainer.train.forward", scarce)
     task = task_of(quick_recipe())
-    assert largest_batch_that_fits(task, step_of(task), 64) == 64
-    assert largest_batch_that_fits(task, step_of(task), 1) is None
+    assert largest_batch_that_fits(task, step_of(task), 64) == want
+    assert sizes[True][0] == 64
+    assert sizes[False][-1:] == ([2 * want] if want else [])
 
 
 def test_the_largest_batch_is_the_first_whose_step_has_room(quick_recipe: Callable[..., Recipe]) -> None:

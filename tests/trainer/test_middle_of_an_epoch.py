@@ -62,9 +62,8 @@ def test_killed_at_twenty_points_within_epochs_it_gives_the_same_weights(
     assert sum(step > 0 for _, step in points) >= KILLS // 2
     lines = [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [*range(1, RECIPE["epochs"] + 1)]
-    for (
-        line
-    ) in lines:  # every step of it is of one attempt, in their order; the one that ended it may only have validated
+    # Every step of it is of one attempt, in their order; the one that ended it may only have validated.
+    for line in lines:
         attempts, steps = zip(*line["attempts"], strict=True)
         assert sum(steps) == STEPS
         assert list(attempts) == sorted(set(attempts))

@@ -4,6 +4,7 @@ torch is loaded here and not above, so that an attempt that finds its report rep
 """
 
 import gc
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,11 +83,15 @@ def train_attempt(
 @contextmanager
 def without_collection() -> Iterator[None]:
     """For loading torch, which makes 300,000 objects that stay: to look through them again and again, as Python does, takes an
-    eighth of the time. What was loaded is not looked through later either.
+    eighth of the time. What was loaded is not looked through later either. Where torch is there already, nothing is frozen:
+    it would be what others have made, for good.
     """
+    was_enabled, loads = gc.isenabled(), "torch" not in sys.modules
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if loads:
+            gc.freeze()
+        if was_enabled:
+            gc.enable()

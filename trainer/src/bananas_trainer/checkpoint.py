@@ -16,7 +16,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -52,6 +52,7 @@ class _Part(Model):
     images: int
     seconds: float
     attempts: tuple[tuple[int, int], ...] = ()
+    """None where an older trainer began the epoch."""
 
 
 class _Header(Model):
@@ -95,9 +96,9 @@ class Checkpoints:
         """Keeps the state after an epoch, then logs the epoch."""
         self._write(state)
         with self._writing():
-            _append_to_log(self._folder, state.history[-1])
+            _append_to_log(self._folder, state.history[-1], self._attempt.check_fence)
             if time.monotonic() - self._curve_at >= _CURVE_SECONDS:
-                write_curve(self._folder, state.history)
+                write_curve(self._folder, state.history, self._attempt.check_fence)
                 self._curve_at = time.monotonic()
 
     def _write(self, state: State) -> None:
@@ -135,7 +136,7 @@ class Checkpoints:
                     )
                 _put(state, header, tensors)
                 if state.history:
-                    _mend_log(self._folder, state.history[-1])
+                    _mend_log(self._folder, state.history[-1], self._attempt.check_fence)
                 steps = {"steps": state.part.steps} if state.part is not None else {}
                 notice("resumed", epoch=state.epoch, checkpoint=path.name, **steps)
                 return
@@ -150,7 +151,7 @@ class Checkpoints:
     def write_curve(self, history: Sequence[EpochRecord]) -> None:
         """Writes the curve of a whole training."""
         with self._writing():
-            write_curve(self._folder, history)
+            write_curve(self._folder, history, self._attempt.check_fence)
 
     def drop(self) -> None:
         """Removes what only a resumed attempt would need, once the report is there."""
@@ -209,7 +210,8 @@ def _put(state: State, header: _Header, tensors: dict[str, Tensor]) -> None:
         generator.set_state(tensors["part.generator"])
         loss = tensors["part.loss"].to(device)
         kept = header.part
-        state.part = Part(generator, loss, kept.steps, kept.images, kept.seconds, kept.attempts)
+        earlier = None if kept.steps and not kept.attempts else kept.attempts
+        state.part = Part(generator, loss, kept.steps, kept.images, kept.seconds, earlier)
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
@@ -235,22 +237,23 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _append_to_log(folder: Path, record: EpochRecord) -> None:
+def _append_to_log(folder: Path, record: EpochRecord, may_write: Callable[[], object]) -> None:
     with (folder / EPOCH_LOG).open("ab") as file:
+        may_write()  # to open a file on a volume that was lost can take an hour, too
         file.write(_line(record) + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def _mend_log(folder: Path, last: EpochRecord) -> None:
+def _mend_log(folder: Path, last: EpochRecord, may_write: Callable[[], object]) -> None:
     """Adds the last line where its attempt was killed between checkpoint and log; a line torn there is cut off first."""
     path = folder / EPOCH_LOG
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        write_atomically(path, whole)
+        write_atomically(path, whole, may_write)
     if last not in map(_record_of, whole.splitlines()):
-        _append_to_log(folder, last)
+        _append_to_log(folder, last, may_write)
 
 
 def _line(record: EpochRecord) -> bytes:

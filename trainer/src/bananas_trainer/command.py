@@ -30,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 _USAGE: Final = 2
 INTERRUPTED_BY_KEYBOARD: Final = 130
+_ENDED_BY_KEYBOARD: Final = "interrupted; the same command goes on from the last checkpoint"
 _ENDED_BY_SIGTERM: Final = "ended by SIGTERM; the same command goes on from the last checkpoint"
 _MEMORY_BATCH: Final = 96  # images; the batch of the search recipe
 
@@ -78,7 +79,7 @@ def train(
 ) -> None:
     """Trains an architecture and reports its accuracy."""
     hold_signals()
-    with _errors_told():
+    with _errors_told(_ENDED_BY_KEYBOARD):
         architecture = architecture_of(genotype)
         source = source_of(data)
         attempt = attempt_of(architecture, recipe_of(recipe, set_ or [], source), source[1].parent, out, seed)
@@ -185,7 +186,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _errors_told(interrupted: str = "interrupted") -> Iterator[None]:
     try:
         yield
     except Usage as error:
@@ -198,7 +199,7 @@ def _errors_told() -> Iterator[None]:
         _complain(str(error))
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        _complain("interrupted; the same command goes on from the last checkpoint")
+        _complain(interrupted)
         raise typer.Exit(INTERRUPTED_BY_KEYBOARD) from error
 
 

@@ -3,7 +3,7 @@
 Called by `checkpoint.py`. Pure text, no plotting library.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +22,10 @@ _PANELS: Final = (
 _WIDTH, _HEIGHT, _LEFT, _TOP = 640, 150, 70, 24  # pixels of a panel
 
 
-def write_curve(folder: Path, history: Sequence[EpochRecord]) -> None:
-    """Writes both files."""
-    write_atomically(folder / CSV_FILE, to_csv(history))
-    write_atomically(folder / SVG_FILE, to_svg(history))
+def write_curve(folder: Path, history: Sequence[EpochRecord], may_replace: Callable[[], object]) -> None:
+    """Writes both files; `may_replace` is that of `write_atomically`."""
+    write_atomically(folder / CSV_FILE, to_csv(history), may_replace)
+    write_atomically(folder / SVG_FILE, to_svg(history), may_replace)
 
 
 def to_csv(history: Sequence[EpochRecord]) -> str:

@@ -1,6 +1,7 @@
 """What happens when a network exceeds the memory of its device: one retry in two halves, then an error that says what fits.
 
-Called by `train.train`; the memory of the container is the kernel's and the operator's business.
+Called by `train.train`; the memory of the container is the kernel's and the operator's business. The step that is tried runs
+as it is; a training on a GPU records it as a CUDA graph, which takes some more, and runs it as it is where that does not fit.
 """
 
 import gc
@@ -23,7 +24,7 @@ _CPU_TEXTS: Final = (
 
 
 TryStep = Callable[[int], None]
-"""A step with batches of that many images, as it is trained."""
+"""A step with batches of that many images, as it is trained without a CUDA graph."""
 
 
 def in_two_pieces(task: Task, run: Callable[[int], Result], try_step: TryStep) -> Result:
@@ -81,7 +82,8 @@ def _advice(task: Task, try_step: TryStep, largest: int) -> str:
     _release(task)
     if fits is None:
         return f"not even {SMALLEST_BATCH} images would fit: want fewer recipe.channels or recipe.layers"
-    return f"recipe.batchSize {fits} would fit"
+    graph = ", though perhaps without a CUDA graph, so more slowly" if task.device.type == "cuda" else ""
+    return f"recipe.batchSize {fits} would fit{graph}"
 
 
 def _release(task: Task) -> None:

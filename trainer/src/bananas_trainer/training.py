@@ -43,11 +43,14 @@ class Part:
     steps: int = 0
     images: int = 0
     seconds: float = 0.0
-    earlier: tuple[tuple[int, int], ...] = ()
-    """(attempt, steps) of the attempts that trained the first steps; those that are left are of the current one."""
+    earlier: tuple[tuple[int, int], ...] | None = ()
+    """(attempt, steps) of the attempts that trained the first steps; those that are left are of the current one. None where
+    a checkpoint of an older trainer does not say whose the first steps were."""
 
     def attempts(self, current: int) -> tuple[tuple[int, int], ...]:
-        """(attempt, steps) of all of them, the current one included."""
+        """(attempt, steps) of all of them, the current one included; none for an epoch whose first steps may be anybody's."""
+        if self.earlier is None:
+            return ()
         steps = dict(self.earlier)
         steps[current] = steps.get(current, 0) + self.steps - sum(steps.values())
         return tuple((attempt, n) for attempt, n in steps.items() if n)
