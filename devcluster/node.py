@@ -110,6 +110,7 @@ def _kubelet_config(paths: Paths) -> dict[str, object]:
         # Images come from nowhere but `devcluster images`: never collect them.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
+        "nodeStatusMaxImages": -1,  # else the 50 largest: `kubectl nas plan` could not tell that a small one is there
         "evictionHard": {
             "memory.available": "100Mi",
             "nodefs.available": "1%",

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,9 +185,13 @@ def test_more_failed_trials_than_the_bound_end_the_search_with_the_reason(cluste
         return found["message"] if found["status"] == "True" else ""
 
     assert "OutOfMemory" in wait_for("the search has failed", failed, seconds=120)
-    found = trials(cluster, "hungry", namespace)
-    assert phases(found)["Failed"] >= 2
-    assert phases(found)["Queued"] + phases(found)["Running"] + phases(found)["Pending"] == 0
+
+    def ended() -> Counter[str] | None:
+        """One whose Job was there already goes on to its end."""
+        found = phases(trials(cluster, "hungry", namespace))
+        return None if found["Queued"] + found["Running"] + found["Pending"] else found
+
+    assert wait_for("every trial has ended", ended, seconds=60)["Failed"] >= 2
 
 
 def test_a_predictor_that_hangs_is_told_begun_anew_and_the_search_completes(cluster: Cluster, namespace: str) -> None:
