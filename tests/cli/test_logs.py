@@ -94,6 +94,7 @@ def test_a_container_that_has_not_started_says_why(
     assert f"demo-3: {want}" in terminal.refuse("logs", "demo-3")
 
 
+@pytest.mark.slow
 def test_following_waits_for_the_container_and_goes_on_to_its_end(server: ApiServer, terminal: Terminal) -> None:
     put(server, pod("p", 2, {"waiting": {"reason": "ContainerCreating"}}))
     process = terminal.start("logs", "demo-3", "-f", stdout=subprocess.PIPE, stderr=subprocess.PIPE)

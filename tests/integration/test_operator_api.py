@@ -35,6 +35,7 @@ async def test_crds_that_are_installed_after_the_start_are_served_and_watched(
         assert it.operator is not None
 
 
+@pytest.mark.slow
 async def test_crds_that_are_replaced_while_it_runs_are_watched_again(lab: Callable[..., Any]) -> None:
     async with lab() as it:
         it.create(search(trials=3))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from bananas_core import constants
 from bananas_core.api import Recipe
 from bananas_core.contract import FailureReport, Report, TrialFile
@@ -90,6 +92,7 @@ async def test_the_winner_is_published_and_its_trainings_have_a_test_accuracy_al
         assert it.api.get("ConfigMap", "s-best")["data"]["trial"] == "s-1"
 
 
+@pytest.mark.slow
 async def test_a_winner_that_is_deleted_or_changed_is_published_anew(lab: Callable[..., Any]) -> None:
     async with lab(resync_seconds=0.3) as it:
         begin(it)

@@ -122,6 +122,7 @@ async def test_a_search_completes_whatever_the_api_server_does(lab: Callable[...
         recorded_once(it)
 
 
+@pytest.mark.slow
 async def test_an_operator_that_is_killed_again_and_again_records_every_result_once(lab: Callable[..., Any]) -> None:
     rng = random.Random(5)
     async with lab() as it:

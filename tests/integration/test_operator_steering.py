@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from bananas_core import constants
 from bananas_core.contract import FailureReport
 
@@ -166,6 +168,7 @@ async def test_a_predictor_that_somebody_changes_by_hand_is_put_right(lab: Calla
         assert puts() == 1, "and once is enough"
 
 
+@pytest.mark.slow
 async def test_a_webhook_that_rewrites_the_predictors_image_is_not_fought(lab: Callable[..., Any]) -> None:
     def rewrite(kind: str, item: Any) -> None:
         if kind == "Deployment":

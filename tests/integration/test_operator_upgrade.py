@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bananas_core import constants
 
 from .test_operator_searches import recorded_once
@@ -20,6 +22,7 @@ def images(it: Any, kind: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 async def test_an_operator_with_other_images_kills_nothing_doubles_nothing_and_completes(
     lab: Callable[..., Any],
 ) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,6 +154,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(STEPS, max_size=40), PROMOTIONS)
 @settings(deadline=None, max_examples=30)
 def test_whatever_a_person_changes_the_last_promotion_is_done_in_full_and_unmixed(

@@ -164,6 +164,7 @@ async def test_a_version_that_is_too_old_is_answered_by_a_new_list(cluster: ApiS
     await until(cluster, lambda: names(cluster) == ["lemon-7"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [None, {"type": "ERROR", "object": TOO_OLD}], ids=["ended", "too old"])
 async def test_a_server_that_ends_every_watch_at_once_is_not_flooded(
     address: str, server: Server, end: dict[str, Any] | None

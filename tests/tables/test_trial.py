@@ -196,6 +196,7 @@ def test_a_write_that_fails_once_a_higher_attempt_has_started_is_told_as_overtak
     assert caught.value.exit_code == ExitCode.FENCED
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_simulated_training_and_the_next_attempt_goes_on(
     pod: Pod, progress: tuple[str, list[ProgressMessage]]
 ) -> None:

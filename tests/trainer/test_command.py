@@ -29,6 +29,7 @@ def settings(*values: str) -> list[str]:
     return [part for value in values for part in ("--set", value)]
 
 
+@pytest.mark.slow
 def test_describe_gives_the_published_size_as_json() -> None:
     """The very command, with the path through its entry point."""
     command: list[str | Path] = [
@@ -50,6 +51,7 @@ def test_describe_gives_the_published_size_as_json() -> None:
     }
 
 
+@pytest.mark.slow
 def test_describe_draws_both_cells_of_a_genotype_from_a_file(processes: Processes, tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text(NAMED["DARTS_V2"].to_text())

@@ -23,6 +23,7 @@ Trial = Callable[..., TrialFile]
 Message = Callable[[], dict[str, Any]]
 
 
+@pytest.mark.slow
 def test_the_command_of_the_container_trains_and_reports(tmp_path: Path, trial: Trial) -> None:
     """Also: neither scikit-learn nor torch's compiler is loaded, which would cost seconds in every trial."""
     (tmp_path / "trial.json").write_text(trial().model_dump_json(by_alias=True))

@@ -29,6 +29,7 @@ def test_drop_path_grows_by_the_same_step_an_epoch() -> None:
     assert drop_path_probability(recipe, 49) == pytest.approx(0.2 * 49 / 50)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [0.01, 1000.0])
 def test_our_sgd_makes_the_steps_of_torchs(clip: float) -> None:
     ours, theirs = (_network() for _ in range(2))

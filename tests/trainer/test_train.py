@@ -19,6 +19,7 @@ DEVICES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_small_network_learns_the_digits(quick_recipe: Callable[..., Recipe], device: str, precision: str) -> None:
