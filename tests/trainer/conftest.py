@@ -16,8 +16,9 @@ from bananas_trainer.genotypes import NAMED
 from tests.support.trainer import Processes
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
+    """A command that runs in this process sets as many as it may use; torch does not bear that in the middle of its life."""
     torch.set_num_threads(1)
 
 
