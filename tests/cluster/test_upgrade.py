@@ -7,7 +7,8 @@ import pytest
 
 from devcluster.containers import ctr
 from devcluster.paths import Paths
-from tests.support.cluster import Cluster, Object, condition, wait_for
+from tests.cluster.test_search import completed
+from tests.support.cluster import Cluster, Object, wait_for
 from tests.support.history import most_in_flight, phases, recordings, trials
 from tests.support.searches import table_search
 
@@ -59,15 +60,7 @@ def test_an_upgrade_with_a_search_in_flight_loses_nothing_and_new_trials_have_th
         seconds=90,
     )
     roll_out(cluster, with_images(deployment, next_release))
-    search = wait_for(
-        "the search is Complete",
-        lambda: (
-            (found := cluster.get("nassearch", "kept", namespace))
-            and condition(found, "Complete")["status"] == "True"
-            and found
-        ),
-        seconds=180,
-    )
+    search = completed(cluster, "kept", namespace, seconds=180)
     found = trials(cluster, "kept", namespace)
     assert phases(found)["Succeeded"] == 16
     cost = {tuple(t["status"][what] for what in ("interruptions", "retries", "gpuSecondsWasted")) for t in found}
