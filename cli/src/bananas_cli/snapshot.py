@@ -10,6 +10,7 @@ from bananas_cli.errors import Unreadable
 from bananas_core import constants
 from bananas_core.api import Condition, NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTrialStatus
 from bananas_core.model import Model
+from bananas_core.workload.trials import asked_at
 
 M = TypeVar("M", bound=Model)
 RawObject = dict[str, Any]
@@ -145,17 +146,8 @@ def parse_trial(raw: RawObject) -> Trial:
         spec=_parse(NASTrialSpec, raw, "spec"),
         status=_parse(NASTrialStatus, raw, "status"),
         promotion_hash=annotations.get(constants.ANNOTATION_PROMOTION_HASH),
-        retried_at=_asked_at(annotations.get(constants.ANNOTATION_RETRY) or ""),
+        retried_at=asked_at(annotations.get(constants.ANNOTATION_RETRY)),
     )
-
-
-def _asked_at(text: str) -> datetime | None:
-    """The time in an annotation; one that a person has mistyped asks for nothing."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when if when.tzinfo is not None else None
 
 
 def parse_snapshot(search: RawObject, trials: list[RawObject]) -> Snapshot:

@@ -10,10 +10,9 @@ from bananas_cli.errors import NotFound, NotPossible
 from bananas_cli.formatting import percent
 from bananas_cli.snapshot import Search, Trial, parse_search, parse_time, parse_trial
 from bananas_core import constants
-from bananas_core.api.promotion import Promotion
 from bananas_core.api.trial import TERMINAL_PHASES
 from bananas_core.names import numbered, trial_name
-from bananas_core.workload.pod import digest
+from bananas_core.workload.trials import is_of_promotion, is_void
 
 
 def retry(cluster: Cluster, name: str, now: datetime) -> str:
@@ -95,7 +94,7 @@ def _trained_again(cluster: Cluster, trial: Trial) -> str:
         )
     if trial.spec.seed > search.spec.promote.seeds:
         raise NotPossible(f"{trial.name} has seed {trial.spec.seed}; raise spec.promote.seeds of {search.name} first")
-    _refuse_replaced(cluster, trial, search, search.spec.promote)
+    _refuse_replaced(cluster, trial, search)
     text = f"{trial.name}: its network is trained to the end once more, as a new trial"
     if search.phase == "Failed":
         return f"{text}, once the search goes on: {search.name} is Failed; raise {_bound(search)}"
@@ -104,7 +103,7 @@ def _trained_again(cluster: Cluster, trial: Trial) -> str:
     return text
 
 
-def _refuse_replaced(cluster: Cluster, trial: Trial, search: Search, promote: Promotion) -> None:
+def _refuse_replaced(cluster: Cluster, trial: Trial, search: Search) -> None:
     """Nothing comes of another go at a training in whose place another counts: the operator looks at the last that does.
 
     Raises:
@@ -112,12 +111,16 @@ def _refuse_replaced(cluster: Cluster, trial: Trial, search: Search, promote: Pr
     """
     first, number = numbered(trial.name)
     names = (raw for raw in cluster.trials(search.uid) if numbered(raw["metadata"]["name"])[0] == first)
-    counting = [one for one in map(parse_trial, names) if one.name != trial.name and _counts(one, search, promote)]
+    counting = [
+        one
+        for one in map(parse_trial, names)
+        if one.name != trial.name and _is_of(one, search) and not is_void(one.status, one.retried_at)
+    ]
     last = max(counting, key=lambda one: numbered(one.name)[1], default=None)
     phase = last.status.phase if last is not None else ""
     by = f"as {last.name} ({phase})" if last is not None else "by itself, once the search has ended"
     hint = "; retry that one" if phase == "Failed" else ""
-    if not _is_of(trial, search, promote):
+    if not _is_of(trial, search):
         raise NotPossible(
             f"{trial.name} had another recipe than spec.promote of {search.name} asks for now; its network is trained by that "
             f"recipe {by}{hint}"
@@ -126,20 +129,8 @@ def _refuse_replaced(cluster: Cluster, trial: Trial, search: Search, promote: Pr
         raise NotPossible(f"{trial.name}: its network is trained once more already, {by}{hint}")
 
 
-def _is_of(trial: Trial, search: Search, promote: Promotion) -> bool:
-    """Whether it was made for what spec.promote asks now; as the operator sees it."""
-    if trial.promotion_hash is None:
-        return trial.spec.recipe == promote.recipe_of(search.spec.space, search.spec.trial.recipe)
-    return trial.promotion_hash == digest(promote.asked_of_recipe())
-
-
-def _counts(trial: Trial, search: Search, promote: Promotion) -> bool:
-    """Whether the operator takes it for the training that is asked for, and not for void."""
-    status = trial.status
-    withdrawn = status.phase == "Cancelled" and status.reason != constants.REASON_CANCELLED_BY_USER
-    settled = parse_time(status.settled_time)
-    retried = trial.retried_at is not None and (settled is None or trial.retried_at > settled)
-    return _is_of(trial, search, promote) and not (withdrawn or (status.phase == "Failed" and retried))
+def _is_of(trial: Trial, search: Search) -> bool:
+    return is_of_promotion(trial.spec, trial.promotion_hash, search.spec)
 
 
 def _ended(cluster: Cluster, trial: Trial) -> Search | None:

@@ -16,7 +16,7 @@ from bananas_core.api import NASSearchSpec, NASSearchStatus, NASTrialSpec, NASTr
 from bananas_core.api.trial import TableSpec
 from bananas_core.names import promoted_name, promoted_number, trial_name
 from bananas_core.workload import capacity
-from bananas_core.workload.pod import digest as digest_of
+from bananas_core.workload.trials import asked_at, is_of_promotion
 from bananas_operator.resources import Json
 from bananas_operator.views import (
     ContainerEnded,
@@ -128,7 +128,7 @@ def trial_view(item: Json, search: SearchView) -> TrialView:
         unreadable=Problem(constants.REASON_INVALID_STATUS, unread) if unread is not None else None,
         deleting="deletionTimestamp" in metadata,
         cancelled=bool(annotations.get(constants.ANNOTATION_CANCEL)),
-        retried_at=_asked_at(annotations.get(constants.ANNOTATION_RETRY, "")),
+        retried_at=asked_at(annotations.get(constants.ANNOTATION_RETRY)),
     )
 
 
@@ -144,15 +144,6 @@ def donor_of(item: Json) -> Donor | None:
     if status.validation_accuracy is None or spec.origin.method == "promotion":
         return None
     return Donor(item["metadata"]["name"], spec.architecture.hash(), spec, status)
-
-
-def _asked_at(text: str) -> datetime | None:
-    """The time in an annotation that a person may have typed; one that is none asks for nothing."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return when if when.tzinfo is not None else None
 
 
 def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: SearchView) -> Problem | None:
@@ -178,7 +169,8 @@ def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: Sear
             f"spec.architecture.space is {spec.architecture.space}, the search's space is {search.spec.space}",
         )
     if promoted:
-        matches, field = _is_of_promotion(metadata, spec, search.spec), "recipe"
+        annotated = (metadata.get("annotations") or {}).get(constants.ANNOTATION_PROMOTION_HASH)
+        matches, field = is_of_promotion(spec, annotated, search.spec), "recipe"
     elif search.spec.evaluator == "train":
         matches, field = spec.recipe == search.spec.trial.recipe and spec.table is None, "recipe"
     else:
@@ -186,17 +178,6 @@ def _trial_problem(metadata: Json, spec: NASTrialSpec, digest: str, search: Sear
     if not matches:
         return Problem(constants.REASON_RECIPE_MISMATCH, f"spec.{field} is not that of the search")
     return None
-
-
-def _is_of_promotion(metadata: Json, spec: NASTrialSpec, search: NASSearchSpec) -> bool:
-    """Whether a trial was made for what spec.promote asks now, be it by another release, whose recipe may differ."""
-    promote = search.promote
-    if promote is None:
-        return True  # nothing is asked for: it is withdrawn, whatever its recipe
-    asked = (metadata.get("annotations") or {}).get(constants.ANNOTATION_PROMOTION_HASH)
-    if asked is None:
-        return spec.recipe == promote.recipe_of(search.space, search.trial.recipe)
-    return bool(asked == digest_of(promote.asked_of_recipe()))
 
 
 def job_view(item: Json, pod: PodView | None, refusal: str | None) -> JobView | None:

@@ -18,6 +18,7 @@ from bananas_core.api.recipe import Recipe
 from bananas_core.api.trial import Origin
 from bananas_core.names import best_name, is_promotions_job, numbered, promoted_name
 from bananas_core.workload import pod
+from bananas_core.workload.trials import is_void, promotion_hash
 from bananas_operator import stalls
 from bananas_operator.actions import CreateTrial, EnsureConfigMap, WriteTrial
 from bananas_operator.admission import admission_changes
@@ -26,7 +27,7 @@ from bananas_operator.placement import avoided
 from bananas_operator.resources import CONFIG_MAPS, TRIALS, Json
 from bananas_operator.settings import Settings
 from bananas_operator.stalls import Stall
-from bananas_operator.steering import CANCELLED_BY_USER, cancelled, is_retried
+from bananas_operator.steering import CANCELLED_BY_USER, cancelled
 from bananas_operator.survey import Survey, Verdict, is_admitted, is_terminal, survey
 from bananas_operator.views import JobView, Observed, Problem, SearchView, TrialView
 
@@ -217,13 +218,10 @@ def _training(seen: Survey, promoted: Promoted, winner: Result, seed: int, recip
 
 
 def _counts(trial: TrialView, promoted: Promoted, winner: TrialView, recipe: Recipe) -> bool:
-    """Whether a trial trains this network by this recipe, and is not void: withdrawn, or failed and to be tried again."""
+    """Whether a trial trains this network by this recipe, and is not void."""
     if trial.problem is not None or trial.spec is None or trial.hash != winner.hash or trial.spec.recipe != recipe:
         return False
-    status = promoted.statuses[trial.uid]
-    if status.phase == "Cancelled":
-        return status.reason == constants.REASON_CANCELLED_BY_USER
-    return not (status.phase == "Failed" and is_retried(trial))
+    return not is_void(promoted.statuses[trial.uid], trial.retried_at)
 
 
 def _missing(seen: Survey, trainings: list[_Training], promoted: Promoted) -> list[CreateTrial]:
@@ -260,7 +258,7 @@ def _manifest(seen: Survey, training: _Training, recipe: Recipe) -> Json:
             "namespace": search.namespace,
             "name": training.name,
             "labels": labels,
-            "annotations": {constants.ANNOTATION_PROMOTION_HASH: pod.digest(spec.promote.asked_of_recipe())},
+            "annotations": {constants.ANNOTATION_PROMOTION_HASH: promotion_hash(spec.promote)},
             "ownerReferences": [pod.owner(constants.SEARCH_KIND, search.name, search.uid)],
         },
         "spec": trial.to_kubernetes(),

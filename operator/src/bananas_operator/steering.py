@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bananas_core import constants
 from bananas_core.api import NASTrialStatus
+from bananas_core.workload import trials
 from bananas_operator.attempts import stamp
 from bananas_operator.survey import Survey, is_terminal
 from bananas_operator.views import JobView, Problem, TrialView
@@ -48,5 +49,4 @@ def is_stopped(trial: TrialView, job: JobView) -> bool:
 
 def is_retried(trial: TrialView) -> bool:
     """Whether a person has asked for another go since the last attempt ended."""
-    settled = trial.status.settled_time
-    return trial.retried_at is not None and (settled is None or trial.retried_at > datetime.fromisoformat(settled))
+    return trials.is_retried(trial.status, trial.retried_at)
