@@ -8,7 +8,7 @@ import pytest
 from bananas_operator.actions import EnsurePredictor
 from bananas_operator.parse import deployment_view
 from bananas_operator.plan import plan
-from bananas_operator.predictor import CONTAINER, build_deployment, is_edited
+from bananas_operator.predictor import build_deployment, image_of, is_edited
 from bananas_operator.views import Observed
 
 from .builders import SETTINGS, at, deployment, observed, search, spec
@@ -49,9 +49,9 @@ def test_what_the_api_server_adds_is_no_edit() -> None:
     made["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"}
     made["spec"] |= {"progressDeadlineSeconds": 600}
     made["spec"]["template"]["spec"] |= {"dnsPolicy": "ClusterFirst", "restartPolicy": "Always"}
-    assert not is_edited(deployment_view(made, (), CONTAINER), given, SETTINGS)
+    assert not is_edited(deployment_view(made, (), image_of(made)), given, SETTINGS)
     made["spec"]["replicas"] = 0
-    assert is_edited(deployment_view(made, (), CONTAINER), given, SETTINGS)
+    assert is_edited(deployment_view(made, (), image_of(made)), given, SETTINGS)
 
 
 def rewritten(image: str, **changes: Any) -> Observed:

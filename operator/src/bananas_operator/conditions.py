@@ -4,6 +4,7 @@ It depends on what is there, not on what happened: an idle search gets the very 
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -29,18 +30,25 @@ _SUSPENDED = Problem(constants.REASON_SUSPENDED, "spec.suspend is true")
 Phase = Literal["Pending", "Running", "Stalled", "Suspended", "Complete", "Failed"]
 
 
-def search_status(
-    survey: Survey,
-    statuses: Statuses,
-    stall: Stall | None,
-    verdict: Verdict,
-    promoted: Promoted,
-    promotion: PromotionStatus | None,
-) -> NASSearchStatus:
+@dataclass(frozen=True)
+class Found:
+    """What a pass has found, of which the status tells."""
+
+    survey: Survey
+    statuses: Statuses
+    """By trial UID, with what this pass will write; the promotion's are in `promoted`."""
+    stall: Stall | None
+    verdict: Verdict
+    promoted: Promoted
+    promotion: PromotionStatus | None
+
+
+def search_status(found: Found) -> NASSearchStatus:
     """The status that the search should have; the predictor's part is passed through untouched.
 
     The promotion's trials cost GPU time, and are no trials of the search.
     """
+    survey, statuses, verdict, promoted = found.survey, found.statuses, found.verdict, found.promoted
     search = survey.observed.search
     old = search.status
     ended = _has_ended(verdict)
@@ -48,9 +56,9 @@ def search_status(
     counts = Counter(status.phase for status in statuses.values())
     admissions = [status.admission_time for status in statuses.values() if status.admission_time]
     status = NASSearchStatus(
-        phase=_phase(survey, statuses, stall, verdict),
+        phase=_phase(survey, statuses, found.stall, verdict),
         observed_generation=search.generation,
-        conditions=_conditions(survey, statuses, stall, verdict, promoted, promotion),
+        conditions=_conditions(found),
         trials=TrialCounts(**{phase.lower(): number for phase, number in counts.items()}),
         in_flight=_in_flight(statuses) + promoted.in_flight,
         selector=f"{constants.LABEL_SEARCH_UID}={search.uid},{constants.LABEL_COMPONENT}=trial",
@@ -60,7 +68,7 @@ def search_status(
             used=round(sum(status.gpu_seconds for status in costs), 3),
             wasted=round(sum(status.gpu_seconds_wasted for status in costs), 3),
         ),
-        promotion=promotion,
+        promotion=found.promotion,
         avoided_nodes=() if ended else tuple(one.node for one in survey.avoided),
         interruptions=Interruptions(
             total=sum(status.interruptions for status in costs),
@@ -68,18 +76,16 @@ def search_status(
         ),
         start_time=min(admissions, default=None),
         completion_time=(old.completion_time or stamp(survey.now)) if ended else None,
-        estimated_completion_time=_estimate(survey, statuses, verdict, promoted, promotion),
+        estimated_completion_time=_estimate(found),
     )
     return status.model_copy(update={"paused_seconds": budgets.paused_seconds(old, status, survey.now)})
 
 
-def _estimate(
-    survey: Survey, statuses: Statuses, verdict: Verdict, promoted: Promoted, promotion: PromotionStatus | None
-) -> str | None:
-    if verdict == "promoting" and promotion is not None:
-        left = promotion.trainings - promotion.ended
-        return budgets.estimate_promotion(promoted.seen, promoted.statuses, left)
-    return budgets.estimate(survey, statuses) if verdict == "open" else None
+def _estimate(found: Found) -> str | None:
+    if found.verdict == "promoting" and found.promotion is not None:
+        left = found.promotion.trainings - found.promotion.ended
+        return budgets.estimate_promotion(found.promoted.seen, found.promoted.statuses, left)
+    return budgets.estimate(found.survey, found.statuses) if found.verdict == "open" else None
 
 
 def is_held(observed: Observed, new: NASSearchStatus, now: datetime) -> bool:
@@ -164,17 +170,11 @@ def _in_flight(statuses: Statuses) -> int:
 # --- conditions ---
 
 
-def _conditions(
-    survey: Survey,
-    statuses: Statuses,
-    stall: Stall | None,
-    verdict: Verdict,
-    promoted: Promoted,
-    promotion: PromotionStatus | None,
-) -> tuple[Condition, ...]:
-    found = (
+def _conditions(found: Found) -> tuple[Condition, ...]:
+    survey, statuses, stall, verdict = found.survey, found.statuses, found.stall, found.verdict
+    conditions = (
         (constants.CONDITION_READY, *_ready(survey, stall, verdict)),
-        (constants.CONDITION_PROGRESSING, *_progressing(survey, statuses, stall, verdict, promoted, promotion)),
+        (constants.CONDITION_PROGRESSING, *_progressing(found)),
         (constants.CONDITION_COMPLETE, *_complete(survey, statuses, verdict)),
         (constants.CONDITION_FAILED, *_failed(survey, statuses, verdict)),
         (constants.CONDITION_STALLED, *_stalled(stall, verdict)),
@@ -194,7 +194,7 @@ def _conditions(
             reason=reason,
             message=message[:4096],
         )
-        for type_, status, reason, message in found
+        for type_, status, reason, message in conditions
     )
 
 
@@ -238,20 +238,15 @@ def _ready(survey: Survey, stall: Stall | None, verdict: Verdict) -> tuple[bool,
     return True, constants.REASON_ALL_GOOD, ""
 
 
-def _progressing(
-    survey: Survey,
-    statuses: Statuses,
-    stall: Stall | None,
-    verdict: Verdict,
-    promoted: Promoted,
-    promotion: PromotionStatus | None,
-) -> tuple[bool, str, str]:
+def _progressing(found: Found) -> tuple[bool, str, str]:
+    survey, statuses, stall, verdict = found.survey, found.statuses, found.stall, found.verdict
     if verdict == "failed":
         return False, constants.REASON_TOO_MANY_FAILED_TRIALS, ""
     if _has_ended(verdict) or survey.suspended:
         return False, constants.REASON_COMPLETED if _has_ended(verdict) else constants.REASON_SUSPENDED, ""
-    waits = [*_all_waits(survey), *_all_waits(promoted.seen)]
+    waits = [*_all_waits(survey), *_all_waits(found.promoted.seen)]
     surroundings = _surroundings(survey, waits)
+    promotion = found.promotion
     if verdict == "promoting" and promotion is not None and stall is None:
         text = f"{promotion.ended} of {promotion.trainings} trainings to the end have ended"
         reason = waits[0].reason if waits else constants.REASON_PROMOTING

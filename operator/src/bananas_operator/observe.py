@@ -207,7 +207,7 @@ class Observer:
                 found = self._cache.owned(PODS, search.uid)
                 pods = _by_controller(found, "predictor", predictor_module.CONTAINER)
                 of_it = tuple(view for views in pods.values() for view in views)
-                return deployment_view(item, of_it, predictor_module.CONTAINER)
+                return deployment_view(item, of_it, predictor_module.image_of(item))
         return None
 
 

@@ -276,10 +276,9 @@ def _last_line(text: str) -> str:
     return lines[-1][:500] if lines else ""
 
 
-def deployment_view(item: Json, pods: tuple[PodView, ...], container: str) -> DeploymentView:
-    """A predictor's Deployment, and of its containers the one of this name."""
+def deployment_view(item: Json, pods: tuple[PodView, ...], image: str) -> DeploymentView:
+    """A predictor's Deployment, with the image that its spec says."""
     metadata, spec = item["metadata"], item.get("spec") or {}
-    containers: list[Json] = spec.get("template", {}).get("spec", {}).get("containers") or []
     conditions = _true_conditions(item)
     return DeploymentView(
         name=metadata["name"],
@@ -288,7 +287,7 @@ def deployment_view(item: Json, pods: tuple[PodView, ...], container: str) -> De
         template_hash=(metadata.get("annotations") or {}).get(constants.ANNOTATION_TEMPLATE_HASH, ""),
         deleting="deletionTimestamp" in metadata,
         replicas=spec.get("replicas", 1),
-        image=next((str(c.get("image", "")) for c in containers if c["name"] == container), ""),
+        image=image,
         available="Available" in conditions,
         refusal=conditions.get("ReplicaFailure"),
         pods=pods,

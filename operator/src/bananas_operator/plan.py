@@ -76,7 +76,7 @@ def plan(observed: Observed, now: datetime, settings: Settings) -> Plan:
     stall = stall or stalls.find_stuck_trial(seen) or stalls.find_stuck_trial(promoted.seen)
     outcome, promotion_status, winner = promotion.outcome(seen, statuses, promoted, outcome)
     actions += winner
-    status = conditions.search_status(seen, statuses, stall, outcome, promoted, promotion_status)
+    status = conditions.search_status(conditions.Found(seen, statuses, stall, outcome, promoted, promotion_status))
     held = conditions.is_held(observed, status, now)
     if status != observed.search.status and not held:
         actions.append(WriteSearch(status, conditions.transition_notes(observed.search.status, status)))
